@@ -1,0 +1,41 @@
+//! Where frames come from and go to.
+
+use crate::wire::MacAddr;
+use crate::{
+    Pool,
+    frame::{Offloads, RxQueue, TxQueue},
+    time::Instant,
+};
+
+/// What a device is and can do.
+#[derive(Clone, Debug)]
+pub struct DeviceInfo {
+    /// The device's hardware address.
+    pub mac: MacAddr,
+    /// Largest IP packet in bytes, without the Ethernet header.
+    pub mtu: u16,
+    /// Work that the device takes over.
+    pub offloads: Offloads,
+    /// How frames travel, as reported at boot: `shmring`, `solo5-ring`, `hypercall`, `tap`, `wire`.
+    pub io_mode: &'static str,
+}
+
+/// A source and sink of Ethernet frames, in batches.
+pub trait Device {
+    /// Facts that do not change while the device is in use.
+    fn info(&self) -> &DeviceInfo;
+
+    /// The pool that received frames lie in and that frames to send are best built in.
+    fn pool(&self) -> &Pool;
+
+    /// Appends up to `budget` received frames; returns how many.
+    fn receive(&mut self, queue: &mut RxQueue, budget: usize) -> usize;
+
+    /// Takes frames from the front of `queue` while the device has room, and hands them over as
+    /// one batch; returns how many. What is left must be offered again.
+    fn transmit(&mut self, queue: &mut TxQueue) -> usize;
+
+    /// Sleeps until a frame may have arrived, room may be there again for a frame that did not
+    /// fit, or `until` has come; may return early.
+    fn wait(&mut self, until: Option<Instant>);
+}

@@ -1,0 +1,248 @@
+//! Frames on their way between a device and the stack: batches of buffer slices with the offload
+//! facts that travel beside them. Nothing here allocates once its queues have grown to their use.
+#![forbid(unsafe_code)]
+
+use crate::Slice;
+use alloc::collections::VecDeque;
+use bytes::Buf;
+
+bitflags::bitflags! {
+    /// Work that a device takes over.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Offloads: u32 {
+        /// Completes the checksum of a sent frame.
+        const TX_CSUM = 1;
+        /// Segments TCP over IPv4.
+        const TSO4 = 1 << 1;
+        /// Segments TCP over IPv6.
+        const TSO6 = 1 << 2;
+        /// Segments UDP.
+        const USO = 1 << 3;
+        /// Says of a received frame whether its checksum is known to be good.
+        const RX_CSUM = 1 << 4;
+        /// Hands over received TCP segments coalesced.
+        const RX_GSO = 1 << 5;
+    }
+}
+
+/// What a super-frame is cut into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GsoKind {
+    /// TCP over IPv4.
+    Tcp4,
+    /// TCP over IPv6.
+    Tcp6,
+    /// UDP datagrams.
+    Udp,
+}
+
+/// Segmentation of a super-frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gso {
+    /// The protocol that is segmented.
+    pub kind: GsoKind,
+    /// Payload bytes of each segment but the last.
+    pub size: u16,
+    /// Whether CWR is set in the first segment only (RFC 3168).
+    pub ecn: bool,
+}
+
+/// A checksum that the device still has to complete, in bytes from the frame's start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartialCsum {
+    /// Where summing starts.
+    pub start: u16,
+    /// Where the sum goes, from `start`.
+    pub offset: u16,
+}
+
+/// Offload facts of a frame to send.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TxMeta {
+    /// Checksum left to the device.
+    pub csum: Option<PartialCsum>,
+    /// Segmentation left to the device.
+    pub gso: Option<Gso>,
+}
+
+/// What is known about a received transport checksum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RxCsum {
+    /// Nothing: the stack verifies it.
+    #[default]
+    Unknown,
+    /// The sender or the device vouches for it (it was verified, or never left the host).
+    Valid,
+}
+
+/// Offload facts of a received frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RxMeta {
+    /// State of the transport checksum.
+    pub csum: RxCsum,
+    /// How the frame was coalesced, if it was.
+    pub gso: Option<Gso>,
+}
+
+/// Bytes in order over one or more slices: a frame, or what is left of it after its headers.
+#[derive(Default, Debug)]
+pub struct Chain {
+    frags: VecDeque<Slice>,
+    len: usize,
+}
+
+impl Chain {
+    /// An empty chain.
+    pub const fn new() -> Chain {
+        Chain {
+            frags: VecDeque::new(),
+            len: 0,
+        }
+    }
+
+    /// Bytes in all slices together.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether no byte is left.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The slices in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Slice> {
+        self.frags.iter()
+    }
+
+    /// The first slice's bytes; empty when the chain is.
+    pub fn first(&self) -> &[u8] {
+        self.frags.front().map_or(&[], |s| s)
+    }
+
+    /// Adds a slice at the end; an empty one is dropped.
+    pub fn push(&mut self, slice: Slice) {
+        if !slice.is_empty() {
+            self.len += slice.len();
+            self.frags.push_back(slice);
+        }
+    }
+
+    /// Takes the first slice.
+    pub fn pop(&mut self) -> Option<Slice> {
+        let slice = self.frags.pop_front()?;
+        self.len -= slice.len();
+        Some(slice)
+    }
+
+    /// Drops the first `n` bytes, or all when there are fewer.
+    pub fn advance(&mut self, mut n: usize) {
+        while n > 0 {
+            let Some(first) = self.frags.front_mut() else {
+                return;
+            };
+            if first.len() > n {
+                first.advance(n);
+                self.len -= n;
+                return;
+            }
+            n -= first.len();
+            self.pop();
+        }
+    }
+
+    /// Keeps the first `n` bytes.
+    pub fn truncate(&mut self, n: usize) {
+        while self.len > n {
+            let Some(last) = self.frags.back_mut() else {
+                return;
+            };
+            let excess = self.len - n;
+            if last.len() > excess {
+                last.truncate(last.len() - excess);
+                self.len = n;
+            } else {
+                self.len -= last.len();
+                self.frags.pop_back();
+            }
+        }
+    }
+
+    /// Drops everything, keeps the capacity.
+    pub fn clear(&mut self) {
+        self.frags.clear();
+        self.len = 0;
+    }
+}
+
+/// A batch of frames in order, each with its facts `M` and its slices.
+pub struct FrameQueue<M> {
+    frames: VecDeque<(M, u16)>,
+    frags: VecDeque<Slice>,
+}
+
+/// Frames that the stack sends.
+pub type TxQueue = FrameQueue<TxMeta>;
+/// Frames that a device received.
+pub type RxQueue = FrameQueue<RxMeta>;
+
+impl<M> Default for FrameQueue<M> {
+    fn default() -> Self {
+        FrameQueue {
+            frames: VecDeque::new(),
+            frags: VecDeque::new(),
+        }
+    }
+}
+
+impl<M> FrameQueue<M> {
+    /// Frames in the queue.
+    pub fn len(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// Whether there is no frame.
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// Slices in the queue, of all frames.
+    pub fn frags(&self) -> usize {
+        self.frags.len()
+    }
+
+    /// Adds a frame of `head` and the slices behind it.
+    pub fn push(&mut self, meta: M, head: Slice, rest: impl IntoIterator<Item = Slice>) {
+        let before = self.frags.len();
+        self.frags.push_back(head);
+        self.frags.extend(rest);
+        self.frames
+            .push_back((meta, (self.frags.len() - before) as u16));
+    }
+
+    /// Facts and number of slices of the next frame.
+    pub fn peek(&self) -> Option<(&M, usize)> {
+        self.frames.front().map(|(meta, n)| (meta, usize::from(*n)))
+    }
+
+    /// The slices of the next frame.
+    pub fn peek_frags(&self) -> impl Iterator<Item = &Slice> {
+        let n = self.peek().map_or(0, |(_, n)| n);
+        self.frags.iter().take(n)
+    }
+
+    /// Takes the next frame: its facts and its slices. Slices not taken from the iterator are
+    /// dropped with it.
+    pub fn pop(&mut self) -> Option<(M, impl Iterator<Item = Slice> + '_)> {
+        let (meta, n) = self.frames.pop_front()?;
+        Some((meta, self.frags.drain(..usize::from(n))))
+    }
+
+    /// Takes the next frame into `chain`, whose former content is dropped.
+    pub fn pop_into(&mut self, chain: &mut Chain) -> Option<M> {
+        let (meta, frags) = self.pop()?;
+        chain.clear();
+        frags.for_each(|slice| chain.push(slice));
+        Some(meta)
+    }
+}

@@ -1,0 +1,141 @@
+//! What a transport asks of the layer below, and what that layer hands up.
+
+use crate::{
+    PacketBuf, Pool, Slice,
+    frame::{Gso, Offloads, RxCsum},
+    time::Instant,
+};
+use core::net::IpAddr;
+
+/// The two ECN bits of an IP header (RFC 3168, section 5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ecn {
+    /// Not ECN-capable.
+    #[default]
+    NotEct = 0,
+    /// ECN-capable, ECT(1).
+    Ect1 = 1,
+    /// ECN-capable, ECT(0).
+    Ect0 = 2,
+    /// Congestion experienced.
+    Ce = 3,
+}
+
+/// A packet for a transport: what the IP header said. The chain beside it starts at the transport
+/// header.
+#[derive(Clone, Copy, Debug)]
+pub struct Incoming {
+    /// Our address, to which it was sent.
+    pub local: IpAddr,
+    /// The sender.
+    pub remote: IpAddr,
+    /// ECN bits.
+    pub ecn: Ecn,
+    /// State of the transport checksum.
+    pub csum: RxCsum,
+    /// Segmentation of a coalesced packet.
+    pub gso: Option<Gso>,
+}
+
+/// A pair of addresses with the resolved way between them; transports keep one a connection, so
+/// that a segment costs no route or neighbour look-up.
+#[derive(Clone, Copy, Debug)]
+pub struct Flow {
+    /// Our address.
+    pub local: IpAddr,
+    /// The peer's address.
+    pub remote: IpAddr,
+    /// Where the network keeps its resolution: an index and the generation it is valid in.
+    pub(crate) cache: (u32, u32),
+}
+
+impl Flow {
+    /// A flow that is resolved when first used.
+    pub const fn new(local: IpAddr, remote: IpAddr) -> Flow {
+        Flow {
+            local,
+            remote,
+            cache: (0, 0),
+        }
+    }
+}
+
+/// How a packet is sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing {
+    /// IP protocol number.
+    pub protocol: u8,
+    /// ECN bits.
+    pub ecn: Ecn,
+    /// Whether routers must not fragment it (IPv4).
+    pub dont_fragment: bool,
+    /// Time to live or hop limit.
+    pub hop_limit: u8,
+    /// The transport checksum lies this many bytes into the transport header and holds the
+    /// pseudo-header's sum only: the device completes it. Only with [`Offloads::TX_CSUM`].
+    pub csum_offset: Option<u16>,
+    /// Segmentation left to the device. Only with its offload.
+    pub gso: Option<Gso>,
+}
+
+/// The way to a destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Path {
+    /// The source address to use.
+    pub local: IpAddr,
+    /// Largest IP packet in bytes on the path, as far as known.
+    pub mtu: u16,
+}
+
+/// There is no way to a destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unreachable;
+
+/// A packet was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendError {
+    /// The transmit queue is full: try again after the next poll.
+    Full,
+    /// No route, or the neighbour does not answer.
+    Unreachable,
+    /// It is longer than the path carries and must not be fragmented; the path's MTU.
+    TooBig(u16),
+}
+
+/// What a transport asks of the layer below.
+pub trait Network {
+    /// The time of this round.
+    fn now(&self) -> Instant;
+
+    /// Work that the device takes over.
+    fn offloads(&self) -> Offloads;
+
+    /// The pool that headers are built in.
+    fn pool(&self) -> &Pool;
+
+    /// Frames that the transmit queue still takes in this round.
+    fn room(&self) -> usize;
+
+    /// The way to `remote`, from `local` if that is given and ours.
+    ///
+    /// # Errors
+    /// [`Unreachable`] when no route or source address fits.
+    fn path(&self, local: Option<IpAddr>, remote: IpAddr) -> Result<Path, Unreachable>;
+
+    /// Sends one packet: `head` starts with the transport header (payload bytes may follow in it),
+    /// `payload` goes behind it by reference. The network prepends its headers in `head`'s
+    /// headroom. A packet to a neighbour that is not resolved yet is kept and counts as sent.
+    ///
+    /// # Errors
+    /// [`SendError`]; the packet is dropped then.
+    fn transmit(
+        &mut self,
+        flow: &mut Flow,
+        how: Outgoing,
+        head: PacketBuf,
+        payload: impl IntoIterator<Item = Slice>,
+    ) -> Result<(), SendError>;
+
+    /// The peer of `flow` is known to receive what we send (RFC 4861, section 7.3.1).
+    fn confirm(&mut self, flow: &Flow);
+}

@@ -1,0 +1,2 @@
+//! Transmission Control Protocol.
+#![forbid(unsafe_code)]

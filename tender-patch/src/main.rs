@@ -1,0 +1,2 @@
+//! A Solo5-hvt-compatible tender with shared rings.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Network namespaces, taps and guests for tests, demos and benches.
