@@ -94,10 +94,7 @@ pub struct Chain {
 impl Chain {
     /// An empty chain.
     pub const fn new() -> Chain {
-        Chain {
-            frags: VecDeque::new(),
-            len: 0,
-        }
+        Chain { frags: VecDeque::new(), len: 0 }
     }
 
     /// Bytes in all slices together.
@@ -188,10 +185,7 @@ pub type RxQueue = FrameQueue<RxMeta>;
 
 impl<M> Default for FrameQueue<M> {
     fn default() -> Self {
-        FrameQueue {
-            frames: VecDeque::new(),
-            frags: VecDeque::new(),
-        }
+        FrameQueue { frames: VecDeque::new(), frags: VecDeque::new() }
     }
 }
 
@@ -216,8 +210,7 @@ impl<M> FrameQueue<M> {
         let before = self.frags.len();
         self.frags.push_back(head);
         self.frags.extend(rest);
-        self.frames
-            .push_back((meta, (self.frags.len() - before) as u16));
+        self.frames.push_back((meta, (self.frags.len() - before) as u16));
     }
 
     /// Facts and number of slices of the next frame.

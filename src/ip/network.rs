@@ -52,11 +52,7 @@ pub struct Flow {
 impl Flow {
     /// A flow that is resolved when first used.
     pub const fn new(local: IpAddr, remote: IpAddr) -> Flow {
-        Flow {
-            local,
-            remote,
-            cache: (0, 0),
-        }
+        Flow { local, remote, cache: (0, 0) }
     }
 }
 

@@ -40,11 +40,7 @@ impl Checksum {
         rest[..chunks.remainder().len()].copy_from_slice(chunks.remainder());
         sum += u64::from(u32::from_be_bytes(rest));
         let folded = u64::from(fold(sum));
-        self.sum += if self.odd {
-            u64::from((folded as u16).swap_bytes())
-        } else {
-            folded
-        };
+        self.sum += if self.odd { u64::from((folded as u16).swap_bytes()) } else { folded };
         self.odd ^= bytes.len() % 2 == 1;
     }
 

@@ -1,0 +1,335 @@
+//! The written ABI as constants: see `ABI.md`, which this module must match word for word.
+#![forbid(unsafe_code)]
+
+use bitflags::bitflags;
+
+/// "SHMRING1" in little-endian bytes.
+pub const MAGIC: u64 = u64::from_le_bytes(*b"SHMRING1");
+/// Major version: both sides must agree on it.
+pub const MAJOR: u16 = 1;
+/// Minor version: additive.
+pub const MINOR: u16 = 0;
+
+/// The manifest entry through which a tender offers rings.
+pub mod offer {
+    /// Name of the entry.
+    pub const NAME: &str = "shmring";
+    /// Type of the entry; tenders that do not know it skip types with bit 30 set.
+    pub const TYPE: u32 = 1 << 30 | 0x5a52;
+    /// Bytes of the entry's `u` that the tender fills in.
+    pub const LEN: usize = 16;
+
+    /// What a tender offers.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Offer {
+        /// Major version.
+        pub major: u16,
+        /// Minor version.
+        pub minor: u16,
+        /// First of the eight ports.
+        pub port: u16,
+        /// Most queue pairs that a region may have.
+        pub max_pairs: u16,
+        /// Features on offer.
+        pub features: super::Features,
+    }
+
+    impl Offer {
+        /// The entry's bytes.
+        pub fn encode(&self) -> [u8; LEN] {
+            let mut u = [0; LEN];
+            u[0..2].copy_from_slice(&self.major.to_le_bytes());
+            u[2..4].copy_from_slice(&self.minor.to_le_bytes());
+            u[4..6].copy_from_slice(&self.port.to_le_bytes());
+            u[6..8].copy_from_slice(&self.max_pairs.to_le_bytes());
+            u[8..16].copy_from_slice(&self.features.bits().to_le_bytes());
+            u
+        }
+
+        /// Reads the entry's bytes; feature bits that this version does not know are dropped.
+        pub fn decode(u: [u8; LEN]) -> Offer {
+            let word = |at: usize| u16::from_le_bytes([u[at], u[at + 1]]);
+            let [.., a, b, c, d, e, f, g, h] = u;
+            Offer {
+                major: word(0),
+                minor: word(2),
+                port: word(4),
+                max_pairs: word(6),
+                features: super::Features::from_bits_truncate(u64::from_le_bytes([
+                    a, b, c, d, e, f, g, h,
+                ])),
+            }
+        }
+    }
+}
+
+/// Ports, from the offered first one; each but KICK takes the guest-physical address of a struct.
+pub mod port {
+    /// The first port that our tenders offer.
+    pub const BASE: u16 = 0x610;
+    /// `{u64 handle, u64 region, u64 region_size, i32 ret, u32 reserved}`
+    pub const ATTACH: u16 = 0;
+    /// `{u64 timeout_ns, u64 ready_set, i32 ret, u32 reserved}`
+    pub const WAIT: u16 = 1;
+    /// `{u64 handle, i32 ret, u32 reserved}`
+    pub const RESET: u16 = 2;
+    /// Any value: an ioeventfd.
+    pub const KICK: u16 = 4;
+}
+
+bitflags! {
+    /// What a tender offers and a guest accepts.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Features: u64 {
+        /// Frames travel in rings; without it a region carries statistics only.
+        const RINGS = 1;
+        /// The guest publishes a table of statistics.
+        const STATS = 1 << 1;
+        /// The tender completes checksums of sent frames.
+        const TX_CSUM = 1 << 2;
+        /// The tender vouches for checksums of received frames (DATA_VALID).
+        const RX_CSUM = 1 << 3;
+        /// The tender's host segments TCP over IPv4; needs TX_CSUM.
+        const TSO4 = 1 << 4;
+        /// The tender's host segments TCP over IPv6; needs TX_CSUM.
+        const TSO6 = 1 << 5;
+        /// The tender's host segments UDP; needs TX_CSUM.
+        const USO = 1 << 6;
+        /// Received frames may be coalesced and span several buffers; needs RX_CSUM.
+        const RX_GSO = 1 << 7;
+        /// A TX-only class that covers the guest's memory.
+        const MEM_CLASS = 1 << 8;
+    }
+}
+
+impl Features {
+    /// Whether every feature's requirement is in the set too.
+    pub fn closed(self) -> bool {
+        let needs =
+            |feature: Features, need: Features| !self.intersects(feature) || self.contains(need);
+        needs(Features::TSO4 | Features::TSO6 | Features::USO, Features::TX_CSUM)
+            && needs(Features::RX_GSO, Features::RX_CSUM)
+            && needs(Features::all() - Features::RINGS - Features::STATS, Features::RINGS)
+    }
+}
+
+/// Offsets in the region's header, in bytes.
+pub mod header {
+    /// u64 [`super::MAGIC`].
+    pub const MAGIC: u64 = 0x000;
+    /// u16 major, u16 minor, u32 header length.
+    pub const VERSION: u64 = 0x008;
+    /// u64 bytes of the whole region.
+    pub const REGION_SIZE: u64 = 0x010;
+    /// u64 copy of the features that were offered.
+    pub const FEATURES_OFFERED: u64 = 0x018;
+    /// u16 queues, u16 classes, u32 zero.
+    pub const COUNTS: u64 = 0x020;
+    /// u64 guest-physical address of the statistics table, or 0.
+    pub const STATS: u64 = 0x038;
+    /// u32 records in it, u32 zero.
+    pub const STATS_COUNT: u64 = 0x040;
+    /// u64 features that the guest accepted.
+    pub const FEATURES_ACCEPTED: u64 = 0x080;
+    /// u32 guest status, u32 epoch acknowledged.
+    pub const GUEST_STATUS: u64 = 0x088;
+    /// u32 tender status.
+    pub const TENDER_STATUS: u64 = 0x100;
+    /// u32 epoch.
+    pub const EPOCH: u64 = 0x104;
+    /// Four classes of 32 bytes.
+    pub const CLASSES: u64 = 0x200;
+    /// Up to 32 queues of 64 bytes.
+    pub const QUEUES: u64 = 0x300;
+    /// Bytes of the header.
+    pub const LEN: u64 = 0xb00;
+    /// Most classes.
+    pub const MAX_CLASSES: usize = 4;
+    /// Most queues.
+    pub const MAX_QUEUES: usize = 32;
+}
+
+/// Offsets in a class's row.
+pub mod class {
+    /// Bytes of a row.
+    pub const ROW: u64 = 32;
+    /// u64 guest-physical address of buffer 0.
+    pub const BASE: u64 = 0;
+    /// u32 stride, u32 count.
+    pub const SHAPE: u64 = 8;
+    /// u32 first buffer id, u32 zero.
+    pub const FIRST_ID: u64 = 16;
+}
+
+/// Offsets in a queue's row.
+pub mod queue {
+    /// Bytes of a row.
+    pub const ROW: u64 = 64;
+    /// u16 type, u16 pair, u32 zero.
+    pub const TYPE: u64 = 0;
+    /// u64 offset of the control words in the region.
+    pub const CTRL: u64 = 8;
+    /// u64 offset of the descriptors in the region.
+    pub const DESC: u64 = 16;
+    /// u8 log2 of the entries, u8 log2 of a descriptor's bytes, u16 kick id, u32 zero.
+    pub const SHAPE: u64 = 24;
+    /// The guest produces frames to send.
+    pub const TX: u16 = 1;
+    /// The guest produces empty buffers.
+    pub const FILL: u16 = 2;
+    /// The tender produces received frames.
+    pub const RX: u16 = 3;
+    /// Most entries, as a power of two.
+    pub const MAX_LOG2: u8 = 15;
+}
+
+/// Offsets of a queue's control words: one to each pair of cache lines.
+pub mod ctrl {
+    /// u32, written by the producer.
+    pub const PROD: u64 = 0x000;
+    /// u32, written by the consumer.
+    pub const CONS: u64 = 0x080;
+    /// u32, written by the consumer when it arms.
+    pub const CONS_EVENT: u64 = 0x100;
+    /// u32, written by the producer when it arms.
+    pub const PROD_EVENT: u64 = 0x180;
+    /// Bytes of the control words.
+    pub const LEN: u64 = 0x200;
+}
+
+/// Bytes of a descriptor.
+pub const DESC_LEN: u64 = 16;
+/// log2 of [`DESC_LEN`].
+pub const DESC_LOG2: u8 = 4;
+/// Most fragments of a frame.
+pub const MAX_FRAGS: usize = 34;
+/// Most bytes of a frame: an IP packet of 65,535 behind an Ethernet header.
+pub const MAX_FRAME: usize = 65_549;
+/// Bytes of a statistics record: name\[24\], u64 value.
+pub const STAT_LEN: u64 = 32;
+/// Bytes of a record's name.
+pub const STAT_NAME: usize = 24;
+/// Most statistics records.
+pub const MAX_STATS: u32 = 64;
+/// Stride of a class that covers memory as a whole.
+pub const MEM_STRIDE: u32 = 65_536;
+
+const _: () = {
+    assert!(header::QUEUES + header::MAX_QUEUES as u64 * queue::ROW == header::LEN);
+    assert!(header::CLASSES + header::MAX_CLASSES as u64 * class::ROW <= header::QUEUES);
+    assert!(1 << DESC_LOG2 == DESC_LEN);
+    assert!(STAT_NAME as u64 + 8 == STAT_LEN);
+};
+
+bitflags! {
+    /// Flags of a descriptor; all other bits must be 0.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Flags: u16 {
+        /// The next descriptor continues the frame.
+        const NEXT = 1;
+        /// The checksum is to be completed (TX) or may be taken as good (RX: it never left the host).
+        const NEEDS_CSUM = 1 << 1;
+        /// The checksum was verified.
+        const DATA_VALID = 1 << 2;
+    }
+}
+
+/// virtio's segmentation types.
+pub mod gso {
+    /// Not segmented.
+    pub const NONE: u8 = 0;
+    /// TCP over IPv4.
+    pub const TCPV4: u8 = 1;
+    /// TCP over IPv6.
+    pub const TCPV6: u8 = 4;
+    /// UDP, each segment a datagram.
+    pub const UDP_L4: u8 = 5;
+    /// Bit beside a TCP type: CWR in the first segment only.
+    pub const ECN: u8 = 0x80;
+}
+
+/// A decoded descriptor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Desc {
+    /// Buffer id over all classes, 24 bits.
+    pub id: u32,
+    /// Generation of the buffer; for diagnosis only.
+    pub generation: u8,
+    /// First byte in the buffer.
+    pub offset: u16,
+    /// Bytes.
+    pub len: u16,
+    /// Flags.
+    pub flags: Flags,
+    /// Payload bytes of each segment.
+    pub gso_size: u16,
+    /// Where summing starts in the frame.
+    pub csum_start: u16,
+    /// Where the sum goes, from `csum_start`.
+    pub csum_offset: u8,
+    /// One of [`gso`].
+    pub gso_type: u8,
+}
+
+/// A descriptor has a bit set that must be 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownFlags;
+
+impl Desc {
+    /// The two words.
+    pub fn encode(&self) -> [u64; 2] {
+        let w0 = u64::from(self.id & 0xff_ffff)
+            | u64::from(self.generation) << 24
+            | u64::from(self.offset) << 32
+            | u64::from(self.len) << 48;
+        let w1 = u64::from(self.flags.bits())
+            | u64::from(self.gso_size) << 16
+            | u64::from(self.csum_start) << 32
+            | u64::from(self.csum_offset) << 48
+            | u64::from(self.gso_type) << 56;
+        [w0, w1]
+    }
+
+    /// Reads the two words.
+    ///
+    /// # Errors
+    /// [`UnknownFlags`] when a reserved flag is set.
+    pub fn decode([w0, w1]: [u64; 2]) -> Result<Desc, UnknownFlags> {
+        Ok(Desc {
+            id: (w0 & 0xff_ffff) as u32,
+            generation: (w0 >> 24) as u8,
+            offset: (w0 >> 32) as u16,
+            len: (w0 >> 48) as u16,
+            flags: Flags::from_bits(w1 as u16).ok_or(UnknownFlags)?,
+            gso_size: (w1 >> 16) as u16,
+            csum_start: (w1 >> 32) as u16,
+            csum_offset: (w1 >> 48) as u8,
+            gso_type: (w1 >> 56) as u8,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn descriptor_words_round_trip(w0: u64, w1: u64) {
+            match Desc::decode([w0, w1]) {
+                Ok(desc) => prop_assert_eq!(desc.encode(), [w0, w1]),
+                Err(UnknownFlags) => prop_assert!(w1 as u16 > 7),
+            }
+        }
+    }
+
+    #[test]
+    fn features_close_over_what_they_need() {
+        assert!(Features::all().closed());
+        assert!(Features::STATS.closed());
+        assert!(!(Features::RINGS | Features::TSO4).closed());
+        assert!(!(Features::RINGS | Features::RX_GSO).closed());
+        assert!(!Features::MEM_CLASS.closed());
+    }
+}

@@ -1,0 +1,335 @@
+//! The packet pool: preallocated buffers, a unique handle to write one ([`PacketBuf`]) and a
+//! reference-counted view to read it ([`Slice`]).
+//!
+//! Metadata is private memory of this side: what a peer can reach holds packet bytes only.
+
+mod buf;
+mod free;
+mod slice;
+
+pub use buf::PacketBuf;
+pub use slice::Slice;
+
+use alloc::{boxed::Box, vec::Vec};
+use core::{
+    alloc::Layout,
+    ptr::NonNull,
+    sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+};
+use free::FreeList;
+
+/// Size and number of buffers, in bytes and pieces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolConfig {
+    /// Bytes from one buffer to the next; a multiple of 64.
+    pub stride: usize,
+    /// Number of buffers, at most 2^20.
+    pub count: usize,
+    /// Bytes left free in front of the data of a fresh buffer, for headers.
+    pub headroom: usize,
+    /// Buffers that only [`Pool::alloc_reserved`] hands out.
+    pub reserve: usize,
+}
+
+impl Default for PoolConfig {
+    fn default() -> Self {
+        PoolConfig { stride: 2048, count: 1024, headroom: 128, reserve: 32 }
+    }
+}
+
+impl PoolConfig {
+    /// Bytes of the buffers together.
+    pub const fn bytes(&self) -> usize {
+        self.stride * self.count
+    }
+
+    fn check(&self) {
+        assert!(self.stride.is_multiple_of(64) && self.stride <= 1 << 16, "stride");
+        assert!(self.count > 0 && self.count <= free::MAX, "count");
+        assert!(self.headroom < self.stride && self.reserve < self.count, "headroom or reserve");
+    }
+}
+
+/// A snapshot of a pool's accounting, in buffers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolStats {
+    /// All buffers of the pool.
+    pub total: usize,
+    /// Buffers in the free list.
+    pub free: usize,
+    /// Allocations refused because the pool was empty.
+    pub refused: u64,
+}
+
+/// What every reference-counted owner of bytes starts with.
+#[repr(C)]
+struct Header {
+    refs: AtomicUsize,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Pool,
+    Owned,
+}
+
+/// One buffer's private state; [`Header`] comes first so that a slice finds it by one pointer.
+#[repr(C)]
+struct Meta {
+    header: Header,
+    index: u32,
+    next: AtomicU32,
+    pool: NonNull<Inner>,
+    data: NonNull<u8>,
+    charge: AtomicPtr<Account>,
+}
+
+struct Inner {
+    config: PoolConfig,
+    base: NonNull<u8>,
+    owns_memory: bool,
+    metas: Box<[Meta]>,
+    free: FreeList,
+    handles: AtomicU32,
+    refused: AtomicU64,
+}
+
+/// Who holds delivered buffers: a connection charges its receive window by the buffers that its
+/// application has not dropped yet, whatever their fill.
+#[derive(Debug, Default)]
+pub struct Account {
+    refs: AtomicUsize,
+    held: AtomicUsize,
+}
+
+/// A handle to an [`Account`].
+#[derive(Debug)]
+pub struct Charge(NonNull<Account>);
+
+// SAFETY: an account is only atomics and is freed by its last reference.
+unsafe impl Send for Charge {}
+// SAFETY: as above.
+unsafe impl Sync for Charge {}
+
+impl Charge {
+    /// A fresh account that holds nothing.
+    pub fn new() -> Charge {
+        let account = Account { refs: AtomicUsize::new(1), held: AtomicUsize::new(0) };
+        Charge(NonNull::from(Box::leak(Box::new(account))))
+    }
+
+    /// Buffers charged and not dropped yet.
+    pub fn held(&self) -> usize {
+        // SAFETY: this handle keeps the account alive.
+        unsafe { self.0.as_ref() }.held.load(Ordering::Relaxed)
+    }
+}
+
+impl Default for Charge {
+    fn default() -> Self {
+        Charge::new()
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        release_account(self.0);
+    }
+}
+
+fn release_account(account: NonNull<Account>) {
+    // SAFETY: the caller gives up one reference, which kept the account alive until here.
+    let last = unsafe { account.as_ref() }.refs.fetch_sub(1, Ordering::AcqRel) == 1;
+    if last {
+        // SAFETY: the last reference is gone, and the account came from a Box.
+        drop(unsafe { Box::from_raw(account.as_ptr()) });
+    }
+}
+
+/// A handle to a pool; clones name the same pool. The memory lives until the last handle and the
+/// last slice are gone.
+pub struct Pool(NonNull<Inner>);
+
+// SAFETY: the pool's state is atomics; buffers are handed to one owner at a time.
+unsafe impl Send for Pool {}
+// SAFETY: as above.
+unsafe impl Sync for Pool {}
+
+const ALIGN: usize = 4096;
+
+impl Pool {
+    /// A pool in zeroed memory of the allocator, page-aligned.
+    ///
+    /// # Panics
+    /// When the configuration is out of its stated bounds.
+    pub fn heap(config: PoolConfig) -> Pool {
+        config.check();
+        let layout = Layout::from_size_align(config.bytes(), ALIGN).expect("size");
+        // SAFETY: the size is not zero.
+        let base = unsafe { alloc::alloc::alloc_zeroed(layout) };
+        let Some(base) = NonNull::new(base) else { alloc::alloc::handle_alloc_error(layout) };
+        Pool::build(config, base, true)
+    }
+
+    /// A pool in memory that the caller provides, which also a peer may reach.
+    ///
+    /// # Safety
+    /// `config.bytes()` bytes from `base` must stay valid for ever, be used by nobody else on this
+    /// side, and the peer must keep the rings' protocol: it touches a buffer only while it owns it.
+    pub unsafe fn from_raw(config: PoolConfig, base: NonNull<u8>) -> Pool {
+        config.check();
+        Pool::build(config, base, false)
+    }
+
+    fn build(config: PoolConfig, base: NonNull<u8>, owns_memory: bool) -> Pool {
+        let mut inner = Box::new(Inner {
+            config,
+            base,
+            owns_memory,
+            metas: Box::new([]),
+            free: FreeList::new(),
+            handles: AtomicU32::new(1),
+            refused: AtomicU64::new(0),
+        });
+        let pool = NonNull::from(&mut *inner);
+        let metas: Vec<Meta> = (0..config.count)
+            .map(|i| Meta {
+                header: Header { refs: AtomicUsize::new(0), kind: Kind::Pool },
+                index: i as u32,
+                next: AtomicU32::new(0),
+                pool,
+                // SAFETY: i * stride lies inside the memory.
+                data: unsafe { base.add(i * config.stride) },
+                charge: AtomicPtr::new(core::ptr::null_mut()),
+            })
+            .collect();
+        inner.metas = metas.into_boxed_slice();
+        for i in (0..config.count).rev() {
+            inner.free.push(i, |next| inner.metas[i].next.store(next, Ordering::Relaxed));
+        }
+        Pool(NonNull::from(Box::leak(inner)))
+    }
+
+    fn inner(&self) -> &Inner {
+        // SAFETY: a handle keeps the pool alive.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// A buffer with the configured headroom and no data; `None` when only the reserve is left.
+    pub fn alloc(&self) -> Option<PacketBuf> {
+        self.take(self.inner().config.reserve)
+    }
+
+    /// Like [`Pool::alloc`], and from the reserve too: for what must go out (ACK, RST, ARP).
+    pub fn alloc_reserved(&self) -> Option<PacketBuf> {
+        self.take(0)
+    }
+
+    fn take(&self, keep: usize) -> Option<PacketBuf> {
+        let inner = self.inner();
+        let taken = inner.free.pop(keep, |i| inner.metas[i].next.load(Ordering::Relaxed));
+        let Some(index) = taken else {
+            inner.refused.fetch_add(1, Ordering::Relaxed);
+            return None;
+        };
+        let meta = &inner.metas[index];
+        meta.header.refs.store(1, Ordering::Relaxed);
+        Some(PacketBuf::new(NonNull::from(meta), inner.config.headroom))
+    }
+
+    /// The configuration that the pool was made with.
+    pub fn config(&self) -> PoolConfig {
+        self.inner().config
+    }
+
+    /// Address of buffer 0.
+    pub fn base(&self) -> NonNull<u8> {
+        self.inner().base
+    }
+
+    /// The accounting now.
+    pub fn stats(&self) -> PoolStats {
+        let inner = self.inner();
+        PoolStats {
+            total: inner.config.count,
+            free: inner.free.len(),
+            refused: inner.refused.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Buffers that [`Pool::alloc`] would still hand out.
+    pub fn available(&self) -> usize {
+        let inner = self.inner();
+        inner.free.len().saturating_sub(inner.config.reserve)
+    }
+}
+
+impl core::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_tuple("Pool").field(&self.config()).field(&self.stats()).finish()
+    }
+}
+
+impl Clone for Pool {
+    fn clone(&self) -> Self {
+        self.inner().handles.fetch_add(1, Ordering::Relaxed);
+        Pool(self.0)
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        if self.inner().handles.fetch_sub(1, Ordering::AcqRel) == 1
+            && self.inner().free.orphan(self.inner().config.count)
+        {
+            // SAFETY: no handle and no buffer is out, and only one caller is told so.
+            unsafe { destroy(self.0) };
+        }
+    }
+}
+
+/// Frees a pool.
+///
+/// # Safety
+/// Nothing may use the pool any more.
+unsafe fn destroy(pool: NonNull<Inner>) {
+    // SAFETY: the pool came from a Box, and the caller is its last user.
+    let inner = unsafe { Box::from_raw(pool.as_ptr()) };
+    if inner.owns_memory {
+        let layout = Layout::from_size_align(inner.config.bytes(), ALIGN).expect("size");
+        // SAFETY: allocated with this layout in `Pool::heap`.
+        unsafe { alloc::alloc::dealloc(inner.base.as_ptr(), layout) };
+    }
+}
+
+/// Gives a buffer back to its pool.
+///
+/// # Safety
+/// The caller held its last reference.
+unsafe fn recycle(meta: NonNull<Meta>) {
+    // SAFETY: the buffer being out keeps its pool alive.
+    let (pool, index) = unsafe { (meta.as_ref().pool, meta.as_ref().index as usize) };
+    // SAFETY: as above.
+    let charge = unsafe { &meta.as_ref().charge };
+    if let Some(account) = NonNull::new(charge.load(Ordering::Relaxed)) {
+        charge.store(core::ptr::null_mut(), Ordering::Relaxed);
+        // SAFETY: the charge holds a reference to the account.
+        unsafe { account.as_ref() }.held.fetch_sub(1, Ordering::Relaxed);
+        release_account(account);
+    }
+    // SAFETY: as above; after the push the pool may be gone, so nothing touches it then.
+    let last = unsafe {
+        let inner = pool.as_ref();
+        let count = inner.config.count;
+        let free = inner.free.push(index, |next| meta.as_ref().next.store(next, Ordering::Relaxed));
+        free.orphaned && free.len == count
+    };
+    if last {
+        // SAFETY: the pool has no handle, and this was the last buffer.
+        unsafe { destroy(pool) };
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,231 @@
+//! Checking and latching a region.
+
+use super::{Classes, RxRing, TxRing, classes::Class};
+use crate::{
+    abi::{
+        DESC_LEN, DESC_LOG2, Features, MAGIC, MAJOR, MAX_STATS, STAT_LEN, class, ctrl, header,
+        queue,
+    },
+    memory::SharedMemory,
+    ring::Layout,
+};
+use alloc::vec::Vec;
+
+/// What the tender allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Features that were offered.
+    pub offered: Features,
+    /// Most queue pairs.
+    pub max_pairs: u16,
+    /// Bytes of guest memory; every buffer must lie below.
+    pub memory: u64,
+}
+
+/// Why a region was refused; the number is what the guest gets back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum AttachError {
+    /// Not inside guest memory, or not aligned to a page.
+    Region = 1,
+    /// Another magic number or header length.
+    Magic = 2,
+    /// Another major version.
+    Version = 3,
+    /// Features that were not offered, or not closed.
+    Features = 4,
+    /// A class outside memory, of a bad shape, or with ids that overlap.
+    Class = 5,
+    /// A queue of a bad shape or place, or not of a whole pair.
+    Queue = 6,
+    /// A statistics table outside memory.
+    Stats = 7,
+    /// The device is attached already, or is none.
+    Handle = 8,
+}
+
+impl core::fmt::Display for AttachError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            AttachError::Region => "the region is not page-aligned inside guest memory",
+            AttachError::Magic => "the region has a wrong magic number or header length",
+            AttachError::Version => "the region is of another major version",
+            AttachError::Features => "features were accepted that were not offered or need others",
+            AttachError::Class => "a buffer class is malformed or lies outside guest memory",
+            AttachError::Queue => "a queue is malformed or lies outside its region",
+            AttachError::Stats => "the statistics table lies outside guest memory",
+            AttachError::Handle => "no such network device, or it is attached already",
+        })
+    }
+}
+
+impl core::error::Error for AttachError {}
+
+/// The rings of one queue pair.
+#[derive(Debug)]
+pub struct Pair<M> {
+    /// Frames from the guest.
+    pub tx: TxRing<M>,
+    /// Frames to the guest, and the buffers for them.
+    pub rx: RxRing<M>,
+}
+
+/// A region that was checked and latched.
+#[derive(Debug)]
+pub struct Attached<M> {
+    /// Features in force.
+    pub features: Features,
+    /// Queue pairs; none without [`Features::RINGS`].
+    pub pairs: Vec<Pair<M>>,
+    /// Guest-physical address and number of statistics records.
+    pub stats: Option<(u64, u32)>,
+}
+
+/// Checks the region in `memory` against `limits` and latches it. Each constant is read once.
+///
+/// # Errors
+/// [`AttachError`]; nothing is latched then.
+pub fn attach<M: SharedMemory + Clone>(
+    memory: M,
+    limits: &Limits,
+) -> Result<Attached<M>, AttachError> {
+    let size = memory.len();
+    if size < 4096 {
+        return Err(AttachError::Region);
+    }
+    if memory.load_u64(header::MAGIC) != MAGIC {
+        return Err(AttachError::Magic);
+    }
+    let version = memory.load_u64(header::VERSION);
+    if version as u16 != MAJOR {
+        return Err(AttachError::Version);
+    }
+    if version >> 32 != header::LEN || memory.load_u64(header::REGION_SIZE) != size {
+        return Err(AttachError::Magic);
+    }
+    let features = Features::from_bits(memory.load_u64(header::FEATURES_ACCEPTED))
+        .filter(|f| limits.offered.contains(*f) && f.closed())
+        .ok_or(AttachError::Features)?;
+    let stats = latch_stats(&memory, limits, features)?;
+    let counts = memory.load_u64(header::COUNTS);
+    let (queues, classes) = (usize::from(counts as u16), usize::from((counts >> 16) as u16));
+    let pairs = if features.contains(Features::RINGS) {
+        let classes = latch_classes(&memory, classes, limits, features)?;
+        latch_pairs(&memory, queues, limits, features, classes)?
+    } else {
+        Vec::new()
+    };
+    Ok(Attached { features, pairs, stats })
+}
+
+fn latch_stats(
+    memory: &impl SharedMemory,
+    limits: &Limits,
+    features: Features,
+) -> Result<Option<(u64, u32)>, AttachError> {
+    let address = memory.load_u64(header::STATS);
+    let records = memory.load_u64(header::STATS_COUNT) as u32;
+    if !features.contains(Features::STATS) || address == 0 {
+        return Ok(None);
+    }
+    let fits =
+        address.checked_add(u64::from(records) * STAT_LEN).is_some_and(|end| end <= limits.memory);
+    if !address.is_multiple_of(8) || records > MAX_STATS || !fits {
+        return Err(AttachError::Stats);
+    }
+    Ok(Some((address, records)))
+}
+
+fn latch_classes(
+    memory: &impl SharedMemory,
+    count: usize,
+    limits: &Limits,
+    features: Features,
+) -> Result<Classes, AttachError> {
+    if count == 0 || count > header::MAX_CLASSES {
+        return Err(AttachError::Class);
+    }
+    let mut classes = Classes { len: count, ..Classes::default() };
+    let mut next_id = 0u32;
+    for i in 0..count {
+        let row = header::CLASSES + i as u64 * class::ROW;
+        let base = memory.load_u64(row + class::BASE);
+        let shape = memory.load_u64(row + class::SHAPE);
+        let first_id = memory.load_u64(row + class::FIRST_ID) as u32;
+        let (stride, count) = (shape as u32, (shape >> 32) as u32);
+        let end = u64::from(stride)
+            .checked_mul(count.into())
+            .and_then(|bytes| base.checked_add(bytes))
+            .ok_or(AttachError::Class)?;
+        // A class that covers memory starts at its first byte; only then may it be without the
+        // private pages of others.
+        let tx_only = base == 0;
+        let allowed = !tx_only || features.contains(Features::MEM_CLASS);
+        let next = first_id.checked_add(count).filter(|next| *next <= 1 << 24);
+        if !(64..=65_536).contains(&stride)
+            || count == 0
+            || end > limits.memory
+            || first_id < next_id
+            || !allowed
+        {
+            return Err(AttachError::Class);
+        }
+        next_id = next.ok_or(AttachError::Class)?;
+        classes.rows[i] = Class { base, stride, count, first_id, tx_only };
+    }
+    Ok(classes)
+}
+
+fn latch_pairs<M: SharedMemory + Clone>(
+    memory: &M,
+    queues: usize,
+    limits: &Limits,
+    features: Features,
+    classes: Classes,
+) -> Result<Vec<Pair<M>>, AttachError> {
+    let most = header::MAX_QUEUES.min(3 * usize::from(limits.max_pairs));
+    if queues == 0 || queues > most || !queues.is_multiple_of(3) {
+        return Err(AttachError::Queue);
+    }
+    let mut taken = Vec::with_capacity(2 * queues);
+    let mut pairs = Vec::with_capacity(queues / 3);
+    for pair in 0..queues / 3 {
+        let mut row =
+            |n: usize, kind: u16| latch_queue(memory, pair * 3 + n, kind, pair as u16, &mut taken);
+        let (tx, fill, rx) = (row(0, queue::TX)?, row(1, queue::FILL)?, row(2, queue::RX)?);
+        pairs.push(Pair {
+            tx: TxRing::new(memory.clone(), tx, classes, features),
+            rx: RxRing::new(memory.clone(), fill, rx, classes, features),
+        });
+    }
+    Ok(pairs)
+}
+
+fn latch_queue<M: SharedMemory>(
+    memory: &M,
+    index: usize,
+    kind: u16,
+    pair: u16,
+    taken: &mut Vec<(u64, u64)>,
+) -> Result<Layout, AttachError> {
+    let row = header::QUEUES + index as u64 * queue::ROW;
+    let kinds = memory.load_u64(row + queue::TYPE);
+    let (ctrl, desc) = (memory.load_u64(row + queue::CTRL), memory.load_u64(row + queue::DESC));
+    let [log2, desc_log2, ..] = memory.load_u64(row + queue::SHAPE).to_le_bytes();
+    if kinds as u16 != kind || (kinds >> 16) as u16 != pair {
+        return Err(AttachError::Queue);
+    }
+    if log2 == 0 || log2 > queue::MAX_LOG2 || desc_log2 != DESC_LOG2 {
+        return Err(AttachError::Queue);
+    }
+    let entries = 1u32 << log2;
+    for (start, len, align) in [(ctrl, ctrl::LEN, 128), (desc, u64::from(entries) * DESC_LEN, 16)] {
+        let end = start.checked_add(len).ok_or(AttachError::Queue)?;
+        let apart = taken.iter().all(|(from, to)| end <= *from || *to <= start);
+        if start < header::LEN || end > memory.len() || start % align != 0 || !apart {
+            return Err(AttachError::Queue);
+        }
+        taken.push((start, end));
+    }
+    Ok(Layout { ctrl, desc, entries })
+}

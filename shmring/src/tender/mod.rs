@@ -1,0 +1,59 @@
+//! The tender's side: it latches the guest's layout once, then checks every index and descriptor
+//! on a private snapshot. Nothing here touches packet bytes; what comes out are checked ranges of
+//! guest memory.
+#![forbid(unsafe_code)]
+
+mod attach;
+mod classes;
+mod rx;
+mod tx;
+
+pub use attach::{AttachError, Attached, Limits, Pair, attach};
+pub use classes::{Classes, Span};
+pub use rx::{RxInfo, RxRing};
+pub use tx::{TxFrame, TxRing};
+
+/// What a guest did that breaks a queue. The queue is not served any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Violation {
+    /// An index further from ours than the ring is long, or moved back.
+    Index,
+    /// A buffer id of no class.
+    BufferId,
+    /// Bytes outside their buffer, none at all, or outside memory.
+    Range,
+    /// A chain that is too long or does not end.
+    Chain,
+    /// A frame that is too short or too long.
+    FrameLength,
+    /// A reserved flag, or one that has no place here.
+    Flags,
+    /// A checksum outside the first fragment, or not negotiated.
+    Checksum,
+    /// A segmentation that is unknown, not negotiated or without a size.
+    Segmentation,
+}
+
+impl Violation {
+    /// A short name for statistics and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Violation::Index => "index",
+            Violation::BufferId => "buffer_id",
+            Violation::Range => "range",
+            Violation::Chain => "chain",
+            Violation::FrameLength => "frame_length",
+            Violation::Flags => "flags",
+            Violation::Checksum => "checksum",
+            Violation::Segmentation => "segmentation",
+        }
+    }
+}
+
+impl core::fmt::Display for Violation {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "the guest broke a ring: {}", self.name())
+    }
+}
+
+impl core::error::Error for Violation {}

@@ -1,0 +1,151 @@
+//! Frames to the guest, and the empty buffers that it lends for them.
+
+use super::{Classes, Span, Violation};
+use crate::{
+    abi::{Desc, Features, Flags, MAX_FRAGS},
+    memory::SharedMemory,
+    ring::{Consumer, Layout, Producer},
+};
+
+/// Offload facts of a frame for the guest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RxInfo {
+    /// The checksum is known to be good.
+    pub csum_valid: bool,
+    /// One of [`crate::abi::gso`] and the payload bytes of each segment.
+    pub gso: Option<(u8, u16)>,
+}
+
+/// The tender's ends of a FILL and an RX ring.
+#[derive(Debug)]
+pub struct RxRing<M> {
+    fill: Consumer<M>,
+    rx: Producer<M>,
+    classes: Classes,
+    features: Features,
+    held: [(Desc, Span); MAX_FRAGS],
+    count: usize,
+    broken: Option<Violation>,
+}
+
+impl<M: SharedMemory + Clone> RxRing<M> {
+    pub(super) fn new(
+        memory: M,
+        fill: Layout,
+        rx: Layout,
+        classes: Classes,
+        features: Features,
+    ) -> Self {
+        RxRing {
+            fill: Consumer::new(memory.clone(), fill),
+            rx: Producer::new(memory, rx),
+            classes,
+            features,
+            held: [(Desc::default(), Span::default()); MAX_FRAGS],
+            count: 0,
+            broken: None,
+        }
+    }
+
+    /// Why the queue is broken, if it is.
+    pub fn broken(&self) -> Option<Violation> {
+        self.broken
+    }
+
+    /// Buffers for the next frame: one, or with [`Features::RX_GSO`] as many as a coalesced frame
+    /// may need. Empty when the guest has lent none or has no room; each was checked once and
+    /// stays the same until [`RxRing::commit`] has used it.
+    ///
+    /// # Errors
+    /// The violation that breaks the queue or broke it before.
+    pub fn buffers(&mut self) -> Result<impl Iterator<Item = Span> + '_, Violation> {
+        if let Some(violation) = self.broken {
+            return Err(violation);
+        }
+        if let Err(violation) = self.top_up() {
+            return Err(*self.broken.insert(violation));
+        }
+        Ok(self.held[..self.count].iter().map(|(_, span)| *span))
+    }
+
+    fn top_up(&mut self) -> Result<(), Violation> {
+        let wanted = if self.features.contains(Features::RX_GSO) { MAX_FRAGS } else { 1 };
+        if self.fill.ready() < wanted as u32 {
+            self.fill.refresh().map_err(|_| Violation::Index)?;
+        }
+        if self.rx.room() < wanted as u32 {
+            self.rx.refresh().map_err(|_| Violation::Index)?;
+        }
+        let usable = wanted.min(self.fill.ready() as usize).min(self.rx.room() as usize);
+        while self.count < usable {
+            let desc =
+                Desc::decode(self.fill.peek(self.count as u32)).map_err(|_| Violation::Flags)?;
+            if !desc.flags.is_empty() {
+                return Err(Violation::Flags);
+            }
+            self.held[self.count] = (desc, self.classes.resolve(&desc, false)?);
+            self.count += 1;
+        }
+        Ok(())
+    }
+
+    /// A frame of `len` bytes lies in the first of [`RxRing::buffers`]: writes its descriptors. The
+    /// guest sees it after [`RxRing::publish`].
+    ///
+    /// # Panics
+    /// When the buffers do not hold `len` bytes: the caller read into them.
+    pub fn commit(&mut self, len: usize, info: RxInfo) {
+        let mut rest = len;
+        let mut used = 0;
+        while rest > 0 || used == 0 {
+            assert!(used < self.count, "frame longer than its buffers");
+            let (lent, span) = self.held[used];
+            let part = rest.min(span.len as usize);
+            rest -= part;
+            let mut desc =
+                Desc { id: lent.id, offset: lent.offset, len: part as u16, ..Desc::default() };
+            if used == 0 {
+                if info.csum_valid {
+                    desc.flags |= Flags::DATA_VALID;
+                }
+                (desc.gso_type, desc.gso_size) = info.gso.unwrap_or_default();
+            }
+            if rest > 0 {
+                desc.flags |= Flags::NEXT;
+            }
+            self.rx.write(desc.encode());
+            used += 1;
+        }
+        self.fill.take(used as u32);
+        self.held.copy_within(used..self.count, 0);
+        self.count -= used;
+    }
+
+    /// Hands over every committed frame and the FILL entries used; whether the guest sleeps and is
+    /// to be woken.
+    #[must_use]
+    pub fn publish(&mut self) -> bool {
+        let wants_room = self.fill.release();
+        self.rx.publish() | wants_room
+    }
+
+    /// Whether the guest has not taken all frames yet.
+    ///
+    /// # Errors
+    /// The violation that breaks the queue or broke it before.
+    pub fn pending(&mut self) -> Result<bool, Violation> {
+        if let Some(violation) = self.broken {
+            return Err(violation);
+        }
+        if self.rx.refresh().is_err() {
+            return Err(*self.broken.insert(Violation::Index));
+        }
+        Ok(self.rx.in_flight() > 0)
+    }
+
+    /// Asks to be kicked when the guest lends more buffers; a fence and [`RxRing::buffers`] before
+    /// sleeping.
+    pub fn arm_fill(&self) {
+        self.fill.arm();
+    }
+}
