@@ -1,2 +1,40 @@
-//! A Solo5-hvt-compatible tender with shared rings.
-fn main() {}
+//! `zerohop-hvt`: a Solo5-hvt-compatible tender with shared-memory rings.
+
+mod args;
+mod block;
+mod boot;
+mod crash;
+mod elf_image;
+mod hypercall;
+mod logger;
+mod machine;
+mod manifest;
+mod memory;
+mod rings;
+mod signals;
+mod stats;
+mod sys;
+mod tap;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let config = match args::parse(std::env::args().skip(1)) {
+        Ok(args::Command::Run(config)) => config,
+        Ok(args::Command::Print(text)) => {
+            println!("{text}");
+            return ExitCode::SUCCESS;
+        }
+        Err(message) => return fail(&message),
+    };
+    logger::init();
+    match machine::run(config) {
+        Ok(status) => ExitCode::from(status),
+        Err(message) => fail(&message),
+    }
+}
+
+fn fail(message: &str) -> ExitCode {
+    eprintln!("zerohop-hvt: {message}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,238 @@
+//! The command line, as `solo5-hvt` has it and a little more.
+#![forbid(unsafe_code)]
+
+use std::{collections::BTreeMap, path::PathBuf, str::FromStr};
+
+const HELP: &str = "\
+usage: zerohop-hvt [ OPTIONS ] [ -- ] KERNEL [ ARGS ]
+
+KERNEL is an ELF image for Solo5's hvt target; ARGS are passed to it.
+
+Options:
+      --mem=MB                  Guest memory in MiB, 2 to 4096 (default 512)
+      --net:NAME=IFACE | @FD    Attach the tap IFACE, or an open descriptor, as network NAME
+      --net-mac:NAME=MAC        Set the hardware address of network NAME
+      --block:NAME=PATH         Attach the file or device PATH as block device NAME
+      --block-sector-size:NAME=N
+                                Set the sector size of block device NAME (default 512)
+      --io=auto|shmring|hypercall
+                                How frames travel: shared rings when the image knows them (auto),
+                                only rings (shmring), or a hypercall a frame (hypercall)
+      --service=auto|thread|inline
+                                Who serves the rings: the vCPU's thread (inline), a thread of its
+                                own (thread), or whichever suits the load (auto)
+      --stats=FILE              Write statistics as JSON at exit and on SIGUSR1
+      --help                    Print this text
+      --version                 Print the version
+
+Environment:
+      ZEROHOP_LOG=LEVEL         error, warn (default), info, debug or trace";
+
+/// How frames may travel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Io {
+    #[default]
+    Auto,
+    Shmring,
+    Hypercall,
+}
+
+/// Who serves the rings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ServiceMode {
+    #[default]
+    Auto,
+    Thread,
+    Inline,
+}
+
+/// A network device's host side.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Net {
+    pub(crate) iface: Option<String>,
+    pub(crate) mac: Option<[u8; 6]>,
+}
+
+/// A block device's host side.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Block {
+    pub(crate) path: Option<PathBuf>,
+    pub(crate) sector_size: Option<u16>,
+}
+
+/// What to run.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Config {
+    pub(crate) memory_mib: u64,
+    pub(crate) nets: BTreeMap<String, Net>,
+    pub(crate) blocks: BTreeMap<String, Block>,
+    pub(crate) io: Io,
+    pub(crate) service: ServiceMode,
+    pub(crate) stats: Option<PathBuf>,
+    pub(crate) kernel: PathBuf,
+    pub(crate) guest_args: Vec<String>,
+}
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Run(Config),
+    Print(String),
+}
+
+fn usage(problem: impl std::fmt::Display) -> String {
+    format!("{problem}; try `zerohop-hvt --help`")
+}
+
+/// Reads the command line without the program's name.
+pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, String> {
+    let mut args = args.peekable();
+    let mut config = Config { memory_mib: 512, ..Config::default() };
+    while let Some(arg) = args.next_if(|arg| arg.starts_with('-')) {
+        if arg == "--" {
+            break;
+        }
+        if let Some(text) = info(&arg) {
+            return Ok(Command::Print(text));
+        }
+        let (name, value) =
+            arg.split_once('=').ok_or_else(|| usage(format!("unknown option `{arg}`")))?;
+        option(&mut config, name, value)?;
+    }
+    config.kernel = args.next().ok_or_else(|| usage("missing KERNEL operand"))?.into();
+    config.guest_args = args.collect();
+    if let Some((name, _)) = config.nets.iter().find(|(_, net)| net.iface.is_none()) {
+        return Err(usage(format!("--net-mac:{name} is given, but not --net:{name}=IFACE")));
+    }
+    if let Some((name, _)) = config.blocks.iter().find(|(_, block)| block.path.is_none()) {
+        let given = format!("--block-sector-size:{name} is given, but not --block:{name}=PATH");
+        return Err(usage(given));
+    }
+    Ok(Command::Run(config))
+}
+
+fn info(arg: &str) -> Option<String> {
+    match arg {
+        "--help" | "-h" => Some(HELP.into()),
+        "--version" => Some(format!("zerohop-hvt {}\nABI version 2", env!("CARGO_PKG_VERSION"))),
+        _ => None,
+    }
+}
+
+fn option(config: &mut Config, name: &str, value: &str) -> Result<(), String> {
+    let bad = || usage(format!("`{value}` is no value for {name}"));
+    let device = |prefix: &str| name.strip_prefix(prefix).filter(|n| !n.is_empty());
+    match name {
+        "--mem" => {
+            let range = 2..=4096;
+            config.memory_mib = parsed(value).filter(|n| range.contains(n)).ok_or_else(bad)?;
+        }
+        "--stats" => config.stats = Some(value.into()),
+        "--io" => {
+            config.io = match value {
+                "auto" => Io::Auto,
+                "shmring" => Io::Shmring,
+                "hypercall" => Io::Hypercall,
+                _ => return Err(bad()),
+            }
+        }
+        "--service" => {
+            config.service = match value {
+                "auto" => ServiceMode::Auto,
+                "thread" => ServiceMode::Thread,
+                "inline" => ServiceMode::Inline,
+                _ => return Err(bad()),
+            }
+        }
+        _ => {
+            if let Some(net) = device("--net:") {
+                let slot = &mut config.nets.entry(net.into()).or_default().iface;
+                once(slot, value.into(), name)?;
+            } else if let Some(net) = device("--net-mac:") {
+                let slot = &mut config.nets.entry(net.into()).or_default().mac;
+                once(slot, mac(value).ok_or_else(bad)?, name)?;
+            } else if let Some(block) = device("--block:") {
+                let slot = &mut config.blocks.entry(block.into()).or_default().path;
+                once(slot, value.into(), name)?;
+            } else if let Some(block) = device("--block-sector-size:") {
+                let size = parsed(value).filter(|n: &u16| *n >= 512 && n.is_power_of_two());
+                let slot = &mut config.blocks.entry(block.into()).or_default().sector_size;
+                once(slot, size.ok_or_else(bad)?, name)?;
+            } else {
+                return Err(usage(format!("unknown option `{name}`")));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn once<T>(slot: &mut Option<T>, value: T, name: &str) -> Result<(), String> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(usage(format!("{name} is given twice"))),
+    }
+}
+
+fn parsed<T: FromStr>(value: &str) -> Option<T> {
+    value.parse().ok()
+}
+
+fn mac(text: &str) -> Option<[u8; 6]> {
+    let mut mac = [0; 6];
+    let mut parts = text.split(':');
+    for byte in &mut mac {
+        *byte = u8::from_str_radix(parts.next().filter(|p| p.len() == 2)?, 16).ok()?;
+    }
+    (parts.next().is_none() && mac[0] & 1 == 0).then_some(mac)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(args: &[&str]) -> Result<Config, String> {
+        match parse(args.iter().map(|a| a.to_string()))? {
+            Command::Run(config) => Ok(config),
+            Command::Print(text) => Err(text),
+        }
+    }
+
+    #[test]
+    fn solo5_command_lines_are_understood() {
+        let config = run(&[
+            "--mem=16",
+            "--net:service=tap0",
+            "--net-mac:service=02:00:00:00:00:01",
+            "--block:disk=/tmp/disk",
+            "--block-sector-size:disk=4096",
+            "--",
+            "echo.hvt",
+            "--ipv4=10.0.0.2/24",
+        ])
+        .unwrap();
+        assert_eq!(config.memory_mib, 16);
+        assert_eq!(config.nets["service"].iface.as_deref(), Some("tap0"));
+        assert_eq!(config.nets["service"].mac, Some([2, 0, 0, 0, 0, 1]));
+        assert_eq!(config.blocks["disk"].sector_size, Some(4096));
+        assert_eq!(config.guest_args, ["--ipv4=10.0.0.2/24"]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (args, word) in [
+            (&["--mem=1", "k"][..], "--mem"),
+            (&["--mem=x", "k"], "--mem"),
+            (&["--nonsense=1", "k"], "--nonsense"),
+            (&["--flag", "k"], "--flag"),
+            (&["--net:=tap0", "k"], "--net:"),
+            (&["--net-mac:a=02:00:00:00:00:01", "k"], "--net:a"),
+            (&["--net-mac:a=03:00:00:00:00:01", "k"], "03:"),
+            (&["--block-sector-size:a=100", "k"], "100"),
+            (&["--net:a=t", "--net:a=t", "k"], "twice"),
+            (&[], "KERNEL"),
+        ] {
+            let message = run(args).unwrap_err();
+            assert!(message.contains(word) && message.contains("--help"), "{message}");
+        }
+    }
+}

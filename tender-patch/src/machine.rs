@@ -1,0 +1,243 @@
+//! The virtual machine: setting it up and running its vCPU.
+#![forbid(unsafe_code)]
+
+use crate::{
+    args::{Config, Io},
+    block::Block,
+    boot::{self, Level},
+    crash, elf_image,
+    hypercall::{self, Argument, Host, Next},
+    manifest::{Device, Manifest},
+    memory::Memory,
+    rings::Nets,
+    signals,
+    stats::Stats,
+    tap::Tap,
+};
+use kvm_bindings::KVM_MAX_CPUID_ENTRIES;
+use kvm_ioctls::{IoEventAddress, Kvm, NoDatamatch, VcpuExit, VcpuFd, VmFd};
+use shmring::abi::port;
+use std::{sync::Arc, time::Duration};
+
+/// Exit status of a guest that crashed.
+const CRASHED: u8 = 255;
+
+/// Runs the guest to its end; its exit status.
+pub(crate) fn run(config: Config) -> Result<u8, String> {
+    let size = config.memory_mib << 20;
+    let mut image = elf_image::load(&config.kernel, size)?;
+    let memory = Memory::new(size)?;
+    let stats = Arc::new(Stats::new(memory.clone(), config.stats.clone()));
+    // First of all threads, so that the others inherit its signal mask.
+    signals::start(stats.clone())?;
+    let rings = image.manifest.rings();
+    let level = if rings.is_some() { Level::User } else { Level::Supervisor };
+    if rings.is_none() && config.io == Io::Shmring {
+        return Err("the image does not know shared rings; leave --io=shmring out".into());
+    }
+    let mut nets = Nets::new(memory.clone(), stats.clone(), config.io, config.service)?;
+    let vnet = rings.is_some() && config.io != Io::Hypercall;
+    let blocks = attach_devices(&config, &mut image.manifest, &mut nets, vnet)?;
+    if let (Some(handle), Some(offer)) = (rings, nets.offer()) {
+        image.manifest.offer_rings(handle, &offer);
+    }
+    let (vm, mut vcpu, tsc_hz) = create(&memory)?;
+    boot::prepare(&memory, &image, level, tsc_hz, &config.guest_args)?;
+    let failed = |e| format!("KVM refused the vCPU's registers: {e}");
+    let sregs = vcpu.get_sregs().map_err(failed)?;
+    vcpu.set_sregs(&boot::special_registers(level, sregs)).map_err(failed)?;
+    vcpu.set_regs(&boot::registers(&image, size)).map_err(failed)?;
+    if vnet {
+        let kick = IoEventAddress::Pio(u64::from(port::BASE + port::KICK));
+        vm.register_ioevent(nets.kick(), &kick, NoDatamatch)
+            .map_err(|e| format!("KVM refused an ioeventfd: {e}"))?;
+        nets.start()?;
+    }
+    memory.populate(0, image.kernel_end);
+    memory.populate(
+        size - boot::stack_size(size).min(64 << 10),
+        boot::stack_size(size).min(64 << 10),
+    );
+    let mut host = Host { memory, blocks, nets, stats };
+    let status = run_vcpu(&mut vcpu, &mut host);
+    host.stats.write();
+    status
+}
+
+fn attach_devices(
+    config: &Config,
+    manifest: &mut Manifest,
+    nets: &mut Nets,
+    vnet: bool,
+) -> Result<Vec<(u64, Block)>, String> {
+    let devices: Vec<_> = manifest
+        .devices()
+        .map(|(handle, name, device)| (handle, name.to_string(), device))
+        .collect();
+    let declared = |wanted: Device, name: &str| {
+        devices.iter().any(|(_, n, device)| *device == wanted && n == name)
+    };
+    if let Some(name) = config.nets.keys().find(|name| !declared(Device::Net, name)) {
+        return Err(undeclared("network", "net", name, &devices, Device::Net));
+    }
+    if let Some(name) = config.blocks.keys().find(|name| !declared(Device::Block, name)) {
+        return Err(undeclared("block", "block", name, &devices, Device::Block));
+    }
+    let mut blocks = Vec::new();
+    for (handle, name, device) in &devices {
+        let unattached = |option: &str, what: &str| {
+            format!(
+                "device `{name}` is declared by the image but not attached; add --{option}:{name}={what}"
+            )
+        };
+        match device {
+            Device::Net => {
+                let net = config.nets.get(name).ok_or_else(|| unattached("net", "IFACE"))?;
+                let iface = net.iface.as_deref().ok_or_else(|| unattached("net", "IFACE"))?;
+                let tap = Tap::open(iface, vnet)?;
+                manifest.attach_net(*handle, net.mac.unwrap_or_else(random_mac), tap.mtu);
+                nets.add(*handle as u64, tap);
+            }
+            Device::Block => {
+                let block = config.blocks.get(name).ok_or_else(|| unattached("block", "PATH"))?;
+                let path = block.path.as_deref().ok_or_else(|| unattached("block", "PATH"))?;
+                let block = Block::open(path, block.sector_size.unwrap_or(512))?;
+                manifest.attach_block(*handle, block.capacity, block.sector);
+                blocks.push((*handle as u64, block));
+            }
+            Device::Rings | Device::Other => {}
+        }
+    }
+    Ok(blocks)
+}
+
+fn undeclared(
+    what: &str,
+    option: &str,
+    name: &str,
+    devices: &[(usize, String, Device)],
+    kind: Device,
+) -> String {
+    let known: Vec<_> =
+        devices.iter().filter(|(.., d)| *d == kind).map(|(_, n, _)| n.as_str()).collect();
+    let known = if known.is_empty() { "none".into() } else { known.join(", ") };
+    format!("--{option}:{name}: the image declares no {what} device `{name}`; it declares: {known}")
+}
+
+/// A locally administered unicast address.
+fn random_mac() -> [u8; 6] {
+    use std::hash::{BuildHasher, Hasher};
+    let [a, b, c, d, e, ..] =
+        std::collections::hash_map::RandomState::new().build_hasher().finish().to_le_bytes();
+    [0x02, a, b, c, d, e]
+}
+
+fn create(memory: &Memory) -> Result<(VmFd, VcpuFd, u64), String> {
+    let kvm = Kvm::new().map_err(|e| match e.errno() {
+        libc::EACCES => {
+            "no permission for /dev/kvm; add yourself to its group (often `kvm`)".into()
+        }
+        libc::ENOENT => "no /dev/kvm; load the kernel's kvm module or enable virtualisation".into(),
+        _ => format!("could not open /dev/kvm: {e}"),
+    })?;
+    let failed =
+        |what: &'static str| move |e: kvm_ioctls::Error| format!("KVM: could not {what}: {e}");
+    let vm = kvm.create_vm().map_err(failed("create a virtual machine"))?;
+    memory.register(&vm)?;
+    let vcpu = vm.create_vcpu(0).map_err(failed("create a vCPU"))?;
+    let cpuid = kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES).map_err(failed("read CPUID"))?;
+    vcpu.set_cpuid2(&cpuid).map_err(failed("set CPUID"))?;
+    let khz = vcpu.get_tsc_khz().map_err(failed("read the TSC's frequency"))?;
+    Ok((vm, vcpu, u64::from(khz) * 1000))
+}
+
+/// An exit of the vCPU, without what borrows from it.
+enum Left {
+    Port(u16, u32),
+    Exception,
+    Again,
+    Broken(String),
+}
+
+fn run_vcpu(vcpu: &mut VcpuFd, host: &mut Host) -> Result<u8, String> {
+    loop {
+        let left = match vcpu.run() {
+            Ok(VcpuExit::IoOut(boot::EXCEPTION_PORT, _)) => Left::Exception,
+            Ok(VcpuExit::IoOut(port, data)) => match <[u8; 4]>::try_from(data) {
+                Ok(address) => Left::Port(port, u32::from_le_bytes(address)),
+                Err(_) => Left::Broken(format!("Invalid guest port access: port={port:#x}")),
+            },
+            Ok(VcpuExit::IoIn(port, _)) => {
+                Left::Broken(format!("Invalid guest port access: port={port:#x}"))
+            }
+            Ok(VcpuExit::Hlt) => Left::Broken("the guest halted the processor".into()),
+            Ok(VcpuExit::Shutdown) => Left::Broken("the guest took a triple fault".into()),
+            Ok(exit) => Left::Broken(format!("unhandled exit: {exit:?}")),
+            Err(e) if matches!(e.errno(), libc::EINTR | libc::EAGAIN) => Left::Again,
+            Err(e) => Left::Broken(format!("the vCPU could not run: {e}")),
+        };
+        host.stats.counters.exits.add(1);
+        match left {
+            Left::Again => host.stats.reasons.count("interrupted"),
+            Left::Port(port, address) => match serve(host, port, address)? {
+                Next::Continue => {}
+                Next::Halt(status) => return Ok(status),
+            },
+            Left::Exception => {
+                host.stats.reasons.count("exception");
+                return Ok(crashed(vcpu, host));
+            }
+            Left::Broken(problem) => {
+                let regs = vcpu.get_regs().map(|regs| crash::registers(&regs)).unwrap_or_default();
+                return Err(format!("{problem}\n{regs}"));
+            }
+        }
+    }
+}
+
+fn crashed(vcpu: &VcpuFd, host: &Host) -> u8 {
+    match (vcpu.get_regs(), vcpu.get_sregs()) {
+        (Ok(regs), Ok(sregs)) => {
+            eprintln!("zerohop-hvt: {}", crash::exception(&host.memory, &regs, &sregs));
+        }
+        _ => eprintln!("zerohop-hvt: guest exception; its registers cannot be read"),
+    }
+    CRASHED
+}
+
+fn serve(host: &mut Host, at: u16, address: u32) -> Result<Next, String> {
+    if (hypercall::BASE..hypercall::BASE + 0x100).contains(&at) {
+        return host.hypercall(at - hypercall::BASE, address);
+    }
+    let memory = host.memory.clone();
+    match at.checked_sub(port::BASE) {
+        Some(port::ATTACH) => {
+            host.stats.reasons.count("ring_attach");
+            let arg = Argument::new(&memory, address, 32)?;
+            let ret = match host.nets.attach(arg.u64(0), arg.u64(8), arg.u64(16)) {
+                Ok(()) => 0,
+                Err(e) => {
+                    log::warn!("rings refused: {e}");
+                    e as i32
+                }
+            };
+            arg.set_i32(24, ret);
+        }
+        Some(port::WAIT) => {
+            host.stats.reasons.count("ring_wait");
+            let arg = Argument::new(&memory, address, 24)?;
+            let ready = host.nets.wait(Duration::from_nanos(arg.u64(0)));
+            arg.set_u64(8, ready);
+            arg.set_i32(16, 0);
+        }
+        Some(port::RESET) => {
+            host.stats.reasons.count("ring_reset");
+            let arg = Argument::new(&memory, address, 16)?;
+            let known = host.nets.reset(arg.u64(0));
+            arg.set_i32(8, if known { 0 } else { 2 });
+        }
+        Some(port::KICK) => {}
+        _ => return Err(format!("Invalid guest port access: port={at:#x}")),
+    }
+    Ok(Next::Continue)
+}

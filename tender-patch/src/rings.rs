@@ -1,0 +1,258 @@
+//! Network devices and the service of their rings.
+//!
+//! Frames are moved by one owner at a time. The vCPU's thread owns them at first: the guest hands
+//! over a batch by one exit, and sleeps in it. When exits get short and small, which is what a
+//! ping-pong looks like, a thread of its own takes over and polls, while the guest polls too: no
+//! exit is left. The guest's next sleep, or batches that grow, bring them back.
+
+mod nic;
+mod thread;
+
+use crate::{
+    args::{Io, ServiceMode},
+    memory::Memory,
+    stats::Stats,
+    sys,
+    tap::Tap,
+};
+use nic::Nic;
+use shmring::{
+    abi::{Features, MAJOR, MINOR, header, offer::Offer, port},
+    memory::SharedMemory,
+    tender::{AttachError, Limits, Span, attach},
+};
+use std::{
+    os::fd::AsRawFd,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
+
+/// Frames read from a tap before the guest sees them.
+const RX_BUDGET: usize = 64;
+/// Frames taken from a guest before anything else has its turn.
+const TX_BUDGET: usize = 256;
+/// A sleep shorter than this, with few frames, speaks for the thread.
+const SHORT: Duration = Duration::from_micros(150);
+const FEW: usize = 4;
+/// That many in a row hand the rings to the thread.
+const STREAK: u32 = 8;
+
+/// The devices, with whoever serves them.
+struct Service {
+    nics: Vec<Nic>,
+    streak: u32,
+}
+
+/// What the vCPU's thread and the service thread share.
+struct Shared {
+    service: Mutex<Service>,
+    /// The thread owns the rings, or is about to.
+    threaded: AtomicBool,
+    kick: EventFd,
+    control: EventFd,
+    stats: Arc<Stats>,
+    memory: Memory,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Service> {
+        self.service.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All network devices of a guest.
+pub(crate) struct Nets {
+    shared: Arc<Shared>,
+    mode: ServiceMode,
+    offer: Option<Offer>,
+}
+
+/// Features on offer: those that taps can do.
+fn offered(io: Io) -> Features {
+    match io {
+        Io::Hypercall => Features::STATS,
+        Io::Auto | Io::Shmring => Features::all() - Features::USO,
+    }
+}
+
+impl Nets {
+    /// No device yet.
+    pub(crate) fn new(
+        memory: Memory,
+        stats: Arc<Stats>,
+        io: Io,
+        mode: ServiceMode,
+    ) -> Result<Nets, String> {
+        let eventfd =
+            || EventFd::new(EFD_NONBLOCK).map_err(|e| format!("could not make an eventfd: {e}"));
+        let service = Mutex::new(Service { nics: Vec::new(), streak: 0 });
+        let (kick, control) = (eventfd()?, eventfd()?);
+        let threaded = AtomicBool::new(false);
+        let shared = Arc::new(Shared { service, threaded, kick, control, stats, memory });
+        let offer = Offer {
+            major: MAJOR,
+            minor: MINOR,
+            port: port::BASE,
+            max_pairs: 1,
+            features: offered(io),
+        };
+        Ok(Nets { shared, mode, offer: Some(offer) })
+    }
+
+    /// Adds the device that the manifest names by `handle`.
+    pub(crate) fn add(&mut self, handle: u64, tap: Tap) {
+        self.shared.lock().nics.push(Nic::new(handle, tap));
+    }
+
+    /// What the manifest's entry says.
+    pub(crate) fn offer(&self) -> Option<Offer> {
+        self.offer
+    }
+
+    /// The descriptor that a kick raises.
+    pub(crate) fn kick(&self) -> &EventFd {
+        &self.shared.kick
+    }
+
+    /// Starts the service thread; it sleeps until the rings are handed to it.
+    pub(crate) fn start(&self) -> Result<(), String> {
+        if self.mode == ServiceMode::Inline {
+            return Ok(());
+        }
+        let shared = self.shared.clone();
+        let threads = std::thread::Builder::new().name("rings".into());
+        let thread = threads.spawn(move || thread::serve(&shared));
+        thread.map(drop).map_err(|e| format!("could not start a thread: {e}"))
+    }
+
+    /// Attaches the region at `address` to a device.
+    pub(crate) fn attach(
+        &mut self,
+        handle: u64,
+        address: u64,
+        size: u64,
+    ) -> Result<(), AttachError> {
+        let mut service = self.own();
+        let nic = service.nics.iter_mut().find(|nic| nic.handle == handle);
+        let nic = nic.filter(|nic| nic.rings.is_none()).ok_or(AttachError::Handle)?;
+        let memory = &self.shared.memory;
+        let region = memory.region(address, size).ok_or(AttachError::Region)?;
+        let offered = self.offer.map_or(Features::empty(), |offer| offer.features);
+        let limits = Limits { offered, max_pairs: 1, memory: memory.size() };
+        let mut attached = attach(region, &limits)?;
+        if let Some((table, records)) = attached.stats {
+            self.shared.stats.add_guest_table(table, records);
+        }
+        if let Some(pair) = attached.pairs.pop() {
+            if let Err(e) = nic.tap.set_offloads(attached.features) {
+                log::warn!("the tap takes no offloads: {e}");
+                return Err(AttachError::Features);
+            }
+            nic.rings = Some((region, pair));
+            nic.set_threaded(false);
+            self.shared.stats.set_io_mode("shmring");
+        }
+        Ok(())
+    }
+
+    /// Forgets a device's rings; both sides start empty.
+    pub(crate) fn reset(&mut self, handle: u64) -> bool {
+        let mut service = self.own();
+        let nic = service.nics.iter_mut().find(|nic| nic.handle == handle);
+        nic.is_some_and(|nic| nic.rings.take().is_some())
+    }
+
+    /// Takes the rings back from the thread.
+    fn own(&self) -> MutexGuard<'_, Service> {
+        if self.shared.threaded.swap(false, Ordering::SeqCst) {
+            self.shared.stats.counters.service_switches.add(1);
+            // The thread may sleep in poll.
+            let _ = self.shared.control.write(1);
+        }
+        self.shared.lock()
+    }
+
+    /// Serves all rings, then sleeps until a frame has arrived or `timeout` is over; returns the
+    /// devices that have frames.
+    pub(crate) fn wait(&mut self, timeout: Duration) -> u64 {
+        let mut service = self.own();
+        let started = Instant::now();
+        let counters = &self.shared.stats.counters;
+        let mut frames = 0;
+        let mut slept = false;
+        let ready = loop {
+            let mut sent = 0;
+            for nic in &mut service.nics {
+                sent += nic.send(&self.shared, TX_BUDGET);
+                frames += nic.receive(&self.shared, RX_BUDGET);
+            }
+            frames += sent;
+            let ready = service.nics.iter_mut().fold(0, |set, nic| set | nic.ready());
+            let left = timeout.saturating_sub(started.elapsed());
+            if ready != 0 || left.is_zero() || sent == TX_BUDGET {
+                break ready;
+            }
+            if !std::mem::replace(&mut slept, true) {
+                counters.sleeps.add(1);
+            }
+            let taps: Vec<_> = service.nics.iter().map(|nic| nic.tap.as_raw_fd()).collect();
+            if sys::poll(&taps, Some(left)) == 0 {
+                break 0;
+            }
+            if service.nics.iter_mut().any(|nic| nic.starved()) {
+                // Frames wait in the tap, but the guest has lent no buffer: it is the guest's turn.
+                counters.rx_no_buffer.add(1);
+                break service.nics.iter_mut().fold(0, |set, nic| set | 1 << nic.handle);
+            }
+        };
+        let short = started.elapsed() < SHORT && frames > 0 && frames <= FEW;
+        service.streak = if short { service.streak + 1 } else { 0 };
+        let hand_over = match self.mode {
+            ServiceMode::Inline => false,
+            ServiceMode::Thread => true,
+            ServiceMode::Auto => service.streak >= STREAK,
+        };
+        if hand_over && service.nics.iter().any(|nic| nic.rings.is_some()) {
+            service.streak = 0;
+            service.nics.iter().for_each(|nic| nic.set_threaded(true));
+            self.shared.threaded.store(true, Ordering::SeqCst);
+            counters.service_switches.add(1);
+            let _ = self.shared.control.write(1);
+        }
+        ready
+    }
+
+    /// Sleeps until a tap has a frame: the hypercall mode's wait.
+    pub(crate) fn poll(&mut self, timeout: Duration) -> u64 {
+        let service = self.own();
+        let taps: Vec<_> = service.nics.iter().map(|nic| nic.tap.as_raw_fd()).collect();
+        let ready = sys::poll(&taps, Some(timeout));
+        let set = service.nics.iter().enumerate().filter(|(i, _)| ready & 1 << i != 0);
+        set.fold(0, |set, (_, nic)| set | 1 << nic.handle)
+    }
+
+    /// Sends one frame; `None` for an unknown device.
+    pub(crate) fn write(&mut self, handle: u64, frame: Span) -> Option<bool> {
+        let mut service = self.own();
+        let nic = service.nics.iter_mut().find(|nic| nic.handle == handle)?;
+        Some(nic.write_one(&self.shared, frame))
+    }
+
+    /// Receives one frame; `None` for an unknown device.
+    pub(crate) fn read(&mut self, handle: u64, buffer: Span) -> Option<Option<usize>> {
+        let mut service = self.own();
+        let nic = service.nics.iter_mut().find(|nic| nic.handle == handle)?;
+        Some(nic.read_one(&self.shared, buffer))
+    }
+}
+
+/// Where the guest reads who serves its rings.
+const STATUS: u64 = header::TENDER_STATUS;
+
+fn fence(region: &impl SharedMemory) {
+    region.fence();
+}

@@ -1,0 +1,275 @@
+//! One network device: a tap, and the rings of the guest when it has attached some.
+
+use super::{STATUS, Shared};
+use crate::{
+    sys,
+    tap::{Tap, VNET_HEADER},
+};
+use shmring::{
+    abi::MAX_FRAGS,
+    memory::{RawMemory, SharedMemory},
+    tender::{Pair, RxInfo, Span, TxFrame, Violation},
+};
+use std::sync::atomic::Ordering;
+
+const NEEDS_CSUM: u8 = 1;
+const DATA_VALID: u8 = 2;
+
+/// A tap and its rings.
+pub(super) struct Nic {
+    pub(super) handle: u64,
+    pub(super) tap: Tap,
+    pub(super) rings: Option<(RawMemory, Pair<RawMemory>)>,
+}
+
+/// The header in front of each frame on a tap that has it (struct virtio_net_hdr).
+#[derive(Clone, Copy, Default)]
+struct VnetHeader {
+    flags: u8,
+    gso_type: u8,
+    hdr_len: u16,
+    gso_size: u16,
+    csum_start: u16,
+    csum_offset: u16,
+}
+
+impl VnetHeader {
+    fn of(frame: &TxFrame) -> VnetHeader {
+        let (gso_type, gso_size) = frame.gso.unwrap_or_default();
+        let (csum_start, csum_offset) = frame.csum.unwrap_or_default();
+        VnetHeader {
+            flags: if frame.csum.is_some() { NEEDS_CSUM } else { 0 },
+            gso_type,
+            hdr_len: if gso_type == 0 { 0 } else { frame.spans()[0].len as u16 },
+            gso_size,
+            csum_start,
+            csum_offset,
+        }
+    }
+
+    fn encode(self) -> [u8; VNET_HEADER] {
+        let [a, b] = self.hdr_len.to_le_bytes();
+        let [c, d] = self.gso_size.to_le_bytes();
+        let [e, f] = self.csum_start.to_le_bytes();
+        let [g, h] = self.csum_offset.to_le_bytes();
+        [self.flags, self.gso_type, a, b, c, d, e, f, g, h]
+    }
+
+    fn info([flags, gso_type, _, _, size_low, size_high, ..]: [u8; VNET_HEADER]) -> RxInfo {
+        RxInfo {
+            csum_valid: flags & (NEEDS_CSUM | DATA_VALID) != 0,
+            gso: (gso_type != 0).then_some((gso_type, u16::from_le_bytes([size_low, size_high]))),
+        }
+    }
+}
+
+/// I/O vectors for one frame: the vnet header's and the buffers'.
+struct Vectors {
+    all: [libc::iovec; MAX_FRAGS + 1],
+    len: usize,
+}
+
+impl Vectors {
+    fn new() -> Vectors {
+        let none = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
+        Vectors { all: [none; MAX_FRAGS + 1], len: 0 }
+    }
+
+    fn push(&mut self, vector: libc::iovec) {
+        self.all[self.len] = vector;
+        self.len += 1;
+    }
+
+    fn header(&mut self, header: &mut [u8; VNET_HEADER]) {
+        self.push(libc::iovec { iov_base: header.as_mut_ptr().cast(), iov_len: VNET_HEADER });
+    }
+
+    fn as_slice(&self) -> &[libc::iovec] {
+        &self.all[..self.len]
+    }
+}
+
+impl Nic {
+    pub(super) fn new(handle: u64, tap: Tap) -> Nic {
+        Nic { handle, tap, rings: None }
+    }
+
+    /// Tells the guest who serves its rings, and so whether to poll.
+    pub(super) fn set_threaded(&self, threaded: bool) {
+        if let Some((region, _)) = &self.rings {
+            region.store_u32(STATUS, threaded.into(), Ordering::Release);
+        }
+    }
+
+    /// Gives a broken queue up.
+    fn broken(&mut self, shared: &Shared, violation: Violation) {
+        log::error!("network device {}: {violation}; its rings are closed", self.handle);
+        shared.stats.counters.queue_broken.add(1);
+        self.rings = None;
+    }
+
+    /// Sends up to `budget` frames of the guest; returns how many.
+    pub(super) fn send(&mut self, shared: &Shared, budget: usize) -> usize {
+        let Some((_, pair)) = &mut self.rings else { return 0 };
+        let counters = &shared.stats.counters;
+        let mut bytes = 0;
+        let mut count = 0;
+        let result = pair.tx.refresh().and_then(|_| {
+            while count < budget {
+                let Some(frame) = pair.tx.next()? else { break };
+                if !send_frame(&self.tap, shared, &frame)? {
+                    counters.tx_dropped.add(1);
+                }
+                bytes += frame.len;
+                count += 1;
+            }
+            Ok(())
+        });
+        if count > 0 {
+            // The guest waits for room only in a wait of its own, which looks again.
+            let _ = pair.tx.release();
+            counters.tx_frames.add(count as u64);
+            counters.tx_bytes.add(bytes as u64);
+            counters.tx_batches.add(1);
+        }
+        if let Err(violation) = result {
+            self.broken(shared, violation);
+        }
+        count
+    }
+
+    /// Reads up to `budget` frames from the tap into buffers of the guest; returns how many.
+    pub(super) fn receive(&mut self, shared: &Shared, budget: usize) -> usize {
+        let Some((_, pair)) = &mut self.rings else { return 0 };
+        let counters = &shared.stats.counters;
+        let mut bytes = 0;
+        let mut count = 0;
+        let result = loop {
+            if count == budget {
+                break Ok(());
+            }
+            let mut header = [0; VNET_HEADER];
+            let mut vectors = Vectors::new();
+            if self.tap.vnet {
+                vectors.header(&mut header);
+            }
+            let buffers = match pair.rx.buffers() {
+                Ok(buffers) => buffers,
+                Err(violation) => break Err(violation),
+            };
+            let mut room = 0;
+            for span in buffers {
+                let Some(vector) = shared.memory.iovec(span) else { break };
+                room += vector.iov_len;
+                vectors.push(vector);
+            }
+            if room == 0 {
+                break Ok(());
+            }
+            // SAFETY: the header lives here; the buffers are guest memory, to which no reference
+            // exists, and the guest has lent them.
+            let Ok(len) = (unsafe { sys::readv(&self.tap, vectors.as_slice()) }) else {
+                break Ok(());
+            };
+            let len = len.saturating_sub(if self.tap.vnet { VNET_HEADER } else { 0 }).min(room);
+            if len == 0 {
+                continue;
+            }
+            pair.rx.commit(len, VnetHeader::info(header));
+            bytes += len;
+            count += 1;
+        };
+        if count > 0 {
+            let _ = pair.rx.publish();
+            counters.rx_frames.add(count as u64);
+            counters.rx_bytes.add(bytes as u64);
+            counters.rx_batches.add(1);
+        }
+        if let Err(violation) = result {
+            self.broken(shared, violation);
+        }
+        count
+    }
+
+    /// The device's bit when the guest has frames to take.
+    pub(super) fn ready(&mut self) -> u64 {
+        let pending = self.rings.as_mut().is_some_and(|(_, pair)| pair.rx.pending() == Ok(true));
+        u64::from(pending) << self.handle
+    }
+
+    /// Whether the guest has lent no buffer.
+    pub(super) fn starved(&mut self) -> bool {
+        let Some((_, pair)) = &mut self.rings else { return false };
+        pair.rx.buffers().is_ok_and(|mut buffers| buffers.next().is_none())
+    }
+
+    /// Asks for kicks; a fence and another look must follow.
+    pub(super) fn arm(&mut self) {
+        if let Some((region, pair)) = &self.rings {
+            pair.tx.arm();
+            pair.rx.arm_fill();
+            super::fence(region);
+        }
+    }
+
+    /// Takes the wish for kicks back.
+    pub(super) fn disarm(&mut self) {
+        if let Some((_, pair)) = &self.rings {
+            pair.tx.disarm();
+        }
+    }
+
+    /// Sends one frame of the hypercall mode.
+    pub(super) fn write_one(&mut self, shared: &Shared, frame: Span) -> bool {
+        let mut header = [0; VNET_HEADER];
+        let mut vectors = Vectors::new();
+        if self.tap.vnet {
+            vectors.header(&mut header);
+        }
+        let Some(vector) = shared.memory.iovec(frame) else { return false };
+        vectors.push(vector);
+        // SAFETY: the header lives here, and the frame is guest memory.
+        let sent = unsafe { sys::writev(&self.tap, vectors.as_slice()) }.is_ok();
+        let counters = &shared.stats.counters;
+        if sent {
+            counters.tx_frames.add(1);
+            counters.tx_bytes.add(frame.len.into());
+            counters.tx_batches.add(1);
+        } else {
+            counters.tx_dropped.add(1);
+        }
+        sent
+    }
+
+    /// Receives one frame of the hypercall mode.
+    pub(super) fn read_one(&mut self, shared: &Shared, buffer: Span) -> Option<usize> {
+        let mut header = [0; VNET_HEADER];
+        let mut vectors = Vectors::new();
+        let head = if self.tap.vnet { VNET_HEADER } else { 0 };
+        if self.tap.vnet {
+            vectors.header(&mut header);
+        }
+        vectors.push(shared.memory.iovec(buffer)?);
+        // SAFETY: the header lives here; the buffer is guest memory, to which no reference exists.
+        let len = unsafe { sys::readv(&self.tap, vectors.as_slice()) }.ok()?;
+        let len = len.saturating_sub(head);
+        let counters = &shared.stats.counters;
+        counters.rx_frames.add(1);
+        counters.rx_bytes.add(len as u64);
+        counters.rx_batches.add(1);
+        Some(len)
+    }
+}
+
+fn send_frame(tap: &Tap, shared: &Shared, frame: &TxFrame) -> Result<bool, Violation> {
+    let mut header = VnetHeader::of(frame).encode();
+    let mut vectors = Vectors::new();
+    if tap.vnet {
+        vectors.header(&mut header);
+    }
+    for span in frame.spans() {
+        vectors.push(shared.memory.iovec(*span).ok_or(Violation::Range)?);
+    }
+    // SAFETY: the header lives here, and the spans are guest memory.
+    Ok(unsafe { sys::writev(tap, vectors.as_slice()) }.is_ok())
+}

@@ -1,0 +1,129 @@
+//! Host taps.
+
+use crate::sys;
+use shmring::abi::Features;
+use std::{
+    fs::OpenOptions,
+    io,
+    os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
+    os::unix::fs::OpenOptionsExt,
+};
+
+const TUNSETIFF: libc::c_ulong = 0x4004_54ca;
+const TUNGETIFF: libc::c_ulong = 0x8004_54d2;
+const TUNSETOFFLOAD: libc::c_ulong = 0x4004_54d0;
+const TUN_F_CSUM: libc::c_ulong = 1;
+const TUN_F_TSO4: libc::c_ulong = 2;
+const TUN_F_TSO6: libc::c_ulong = 4;
+
+/// Bytes of the header in front of each frame when the tap has one.
+pub(crate) const VNET_HEADER: usize = 10;
+
+#[repr(C)]
+struct Request {
+    name: [u8; libc::IFNAMSIZ],
+    value: RequestValue,
+}
+
+#[repr(C)]
+union RequestValue {
+    flags: libc::c_short,
+    mtu: libc::c_int,
+    space: [u8; 24],
+}
+
+/// A tap.
+#[derive(Debug)]
+pub(crate) struct Tap {
+    fd: OwnedFd,
+    /// Whether each frame has a vnet header.
+    pub(crate) vnet: bool,
+    /// Largest IP packet.
+    pub(crate) mtu: u16,
+}
+
+impl AsRawFd for Tap {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}
+
+impl Tap {
+    /// Opens the tap `spec`, an interface's name or `@` and a descriptor's number, with a vnet
+    /// header if `vnet` asks for it.
+    pub(crate) fn open(spec: &str, vnet: bool) -> Result<Tap, String> {
+        let tap = match spec.strip_prefix('@') {
+            Some(number) => {
+                let fd = number.parse().ok().and_then(|fd| sys::inherited(fd).ok());
+                let fd = fd.ok_or_else(|| format!("{spec} is not an open descriptor"))?;
+                let request = interface(&fd).map_err(|e| format!("{spec} is not a tap: {e}"))?;
+                // SAFETY: the kernel filled the flags in; every bit pattern is one.
+                let flags = libc::c_int::from(unsafe { request.value.flags });
+                Tap { fd, vnet: flags & libc::IFF_VNET_HDR != 0, mtu: 1500 }
+            }
+            None => Tap { fd: open(spec, vnet)?, vnet, mtu: 1500 },
+        };
+        sys::set_nonblocking(tap.fd.as_fd()).map_err(|e| format!("{spec}: {e}"))?;
+        let mtu = mtu(&tap.fd).map_err(|e| format!("{spec}: could not read its MTU: {e}"))?;
+        Ok(Tap { mtu, ..tap })
+    }
+
+    /// Tells the host which received frames the guest takes: with partial checksums, coalesced.
+    pub(crate) fn set_offloads(&self, features: Features) -> io::Result<()> {
+        let mut bits = 0;
+        if features.contains(Features::RX_CSUM) {
+            bits |= TUN_F_CSUM;
+        }
+        if features.contains(Features::RX_GSO) {
+            bits |= TUN_F_TSO4 | TUN_F_TSO6;
+        }
+        // SAFETY: the request takes a number.
+        unsafe { sys::ioctl_value(self, TUNSETOFFLOAD, bits) }
+    }
+}
+
+fn open(name: &str, vnet: bool) -> Result<OwnedFd, String> {
+    if name.is_empty() || name.len() >= libc::IFNAMSIZ || !name.is_ascii() {
+        return Err(format!("`{name}` is no name of an interface"));
+    }
+    if !std::path::Path::new("/sys/class/net").join(name).exists() {
+        return Err(format!(
+            "no network interface `{name}`; make it with `ip tuntap add {name} mode tap` and \
+             `ip link set {name} up`"
+        ));
+    }
+    let device = "/dev/net/tun";
+    let file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_CLOEXEC).open(device);
+    let fd = OwnedFd::from(file.map_err(|e| format!("could not open {device}: {e}"))?);
+    let mut request = Request { name: [0; libc::IFNAMSIZ], value: RequestValue { space: [0; 24] } };
+    request.name[..name.len()].copy_from_slice(name.as_bytes());
+    let vnet = if vnet { libc::IFF_VNET_HDR } else { 0 };
+    request.value.flags = (libc::IFF_TAP | libc::IFF_NO_PI | vnet) as libc::c_short;
+    // SAFETY: TUNSETIFF takes an ifreq, whose layout `Request` has.
+    unsafe { sys::ioctl(&fd, TUNSETIFF, &mut request) }.map_err(|e| match e.raw_os_error() {
+        Some(libc::EBUSY) => format!("the tap {name} is in use by another process"),
+        Some(libc::EPERM) => format!(
+            "no permission to use the tap {name}; make it with `ip tuntap add {name} mode tap \
+             user $USER`"
+        ),
+        Some(libc::EINVAL) => format!("{name} is not a tap"),
+        _ => format!("could not attach to the tap {name}: {e}"),
+    })?;
+    Ok(fd)
+}
+
+fn interface(fd: &OwnedFd) -> io::Result<Request> {
+    let mut request = Request { name: [0; libc::IFNAMSIZ], value: RequestValue { space: [0; 24] } };
+    // SAFETY: TUNGETIFF fills an ifreq in, whose layout `Request` has.
+    unsafe { sys::ioctl(fd, TUNGETIFF, &mut request) }?;
+    Ok(request)
+}
+
+fn mtu(fd: &OwnedFd) -> io::Result<u16> {
+    let mut request = interface(fd)?;
+    // SAFETY: SIOCGIFMTU takes an ifreq, whose layout `Request` has.
+    unsafe { sys::ioctl(&sys::control_socket()?, libc::SIOCGIFMTU, &mut request) }?;
+    // SAFETY: the kernel filled the MTU in; every bit pattern is a number.
+    let mtu = unsafe { request.value.mtu };
+    Ok(u16::try_from(mtu).unwrap_or(u16::MAX))
+}
