@@ -1,0 +1,272 @@
+//! Fifth, check the ACK field (RFC 9293, section 3.10.7.4): the sender's half of a segment.
+
+use super::{
+    cc::{Ack, Control, initial_window},
+    conn::Conn,
+    core::{Core, Pending},
+    rate::Sampler,
+    recovery::{Phase, Progress},
+    scoreboard::Mark,
+    segment::Segment,
+};
+use crate::{
+    time::{Duration, Instant},
+    wire::tcp::{Flags, SeqNum},
+};
+
+/// Whether the rest of a segment is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Continue,
+    Drop,
+}
+
+/// RTTs that one ACK yields.
+#[derive(Default)]
+struct Samples {
+    /// Of the segment sent first, with the peer's delay: for the RTO.
+    oldest: Option<Duration>,
+    /// Of the segment sent last: for the path's RTT.
+    newest: Option<Duration>,
+}
+
+impl Conn {
+    pub(crate) fn process_ack(&mut self, cx: &mut Core, seg: &Segment) -> Verdict {
+        // RFC 5961, 5.2: SND.UNA - MAX.SND.WND <= SEG.ACK <= SND.NXT, else a challenge ACK.
+        if seg.ack > self.snd_nxt || seg.ack < self.snd_una - self.max_snd_wnd {
+            cx.stats.dropped_state += 1;
+            self.challenge(cx);
+            return Verdict::Drop;
+        }
+        let now = cx.now;
+        let window = u32::from(seg.window) << self.snd_wscale;
+        let before = self.snd_una;
+        let was_shut = self.snd_wnd == 0;
+        let window_same = window == self.snd_wnd;
+        if seg.ack >= self.snd_una {
+            self.update_window(seg, window);
+        }
+        if self.board.is_empty() {
+            if was_shut && self.snd_wnd > 0 {
+                self.rtt.backoff = 0;
+            }
+            if self.unsent() > 0 {
+                self.restart_rtx(cx);
+                self.want_output(cx);
+            }
+            return Verdict::Continue;
+        }
+        let prior_in_flight = self.pipe();
+        let mut sampler = Sampler::default();
+        let mut samples = Samples::default();
+        let mut progress = Progress {
+            ts_ecr: seg.options.timestamps.map(|t| t.ecr),
+            ..Progress::default()
+        };
+        if self.sack_ok && !seg.options.sack.is_empty() {
+            self.take_sack(now, seg, &mut sampler, &mut samples, &mut progress);
+        }
+        if seg.ack > self.snd_una {
+            self.take_cumulative(now, seg.ack, &mut sampler, &mut samples, &mut progress);
+        } else {
+            // RFC 5681, section 2.
+            progress.duplicate = seg.ack == before
+                && seg.len == 0
+                && !seg.flags.intersects(Flags::SYN | Flags::FIN)
+                && window_same;
+        }
+        let nothing = progress.acked == 0 && progress.sacked == 0;
+        if nothing && !progress.duplicate && !progress.dsack && window_same {
+            return Verdict::Continue;
+        }
+        self.measure(cx, &samples, &progress);
+        let rate = self.delivery.on_ack(&sampler, now, self.rtt.min());
+        let round_start = rate.prior_delivered >= self.round_end && sampler.newly > 0;
+        if round_start {
+            self.round_end = self.delivery.delivered;
+            self.round_flight = [prior_in_flight, self.round_flight[0]];
+        }
+        self.recovery
+            .rack
+            .on_round(progress.dsack, self.snd_una, self.snd_nxt);
+        self.judge_probe(cx, &progress);
+        let was_open = self.recovery.phase == Phase::Open;
+        let lost = if was_open && self.board.is_clean() && self.sack_ok {
+            0
+        } else {
+            self.recover(cx, &progress, &sampler)
+        };
+        if seg.has(Flags::ECE) && self.ecn_ok && progress.acked > 0 {
+            self.on_congestion_echo(cx);
+        }
+        let in_recovery = matches!(self.recovery.phase, Phase::Recovery | Phase::Reduced);
+        if sampler.newly > 0 && (!in_recovery || self.controller.owns_recovery()) {
+            let ack = Ack {
+                now,
+                newly: sampler.newly,
+                lost,
+                rtt: samples.newest,
+                srtt: self.rtt.srtt().unwrap_or_default(),
+                min_rtt: self.rtt.min(),
+                in_flight: self.pipe(),
+                prior_in_flight,
+                cwnd_limited: self.is_cwnd_limited(prior_in_flight),
+                round_start,
+                delivered: self.delivery.delivered,
+                rate,
+                in_recovery: self.recovery.phase != Phase::Open,
+            };
+            self.controller.on_ack(&mut self.window, &ack);
+        }
+        if progress.acked > 0 {
+            self.timers.progress_at = now;
+            self.rtt.backoff = 0;
+            self.make_room(cx);
+        } else if was_shut && self.snd_wnd > 0 {
+            self.rtt.backoff = 0;
+        }
+        self.restart_rtx(cx);
+        if self.unsent() > 0 || self.board.lost() > self.board.resent() {
+            self.want_output(cx);
+        }
+        Verdict::Continue
+    }
+
+    /// RFC 9293, 3.10.7.4: the window is taken from segments that are not older than the one
+    /// which it was taken from last.
+    #[inline]
+    fn update_window(&mut self, seg: &Segment, window: u32) {
+        if self.snd_wl1 < seg.seq || (self.snd_wl1 == seg.seq && self.snd_wl2 <= seg.ack) {
+            self.snd_wnd = window;
+            self.snd_wl1 = seg.seq;
+            self.snd_wl2 = seg.ack;
+            self.max_snd_wnd = self.max_snd_wnd.max(window);
+        }
+    }
+
+    /// RFC 2018 and RFC 2883.
+    fn take_sack(
+        &mut self,
+        now: Instant,
+        seg: &Segment,
+        sampler: &mut Sampler,
+        samples: &mut Samples,
+        progress: &mut Progress,
+    ) {
+        let blocks = seg.options.sack.as_slice();
+        let first = blocks[0];
+        // RFC 2883, section 4: a first block below the cumulative ACK, or inside the second.
+        let dsack = first.0 < seg.ack
+            || blocks
+                .get(1)
+                .is_some_and(|second| second.0 <= first.0 && first.1 <= second.1);
+        let mut valid = crate::wire::tcp::SackBlocks::default();
+        let (una, nxt) = (self.snd_una.max(seg.ack), self.snd_nxt);
+        for (i, &(start, end)) in blocks.iter().enumerate() {
+            if i == 0 && dsack {
+                // It is of use only if it is about what was sent not too long ago.
+                let sane = start < end && end <= nxt && end - start <= self.max_snd_wnd;
+                if sane {
+                    progress.dsack = true;
+                    let r = &mut self.recovery;
+                    r.undo_resent = r.undo_resent.saturating_sub(end - start);
+                }
+            } else if start >= una && start < end && end <= nxt {
+                valid.push(start, end);
+            }
+        }
+        let rack = &mut self.recovery.rack;
+        let min_rtt = self.rtt.min();
+        self.board.sack_blocks(&valid, |sent| {
+            progress.sacked += sent.len;
+            sampler.segment(sent, sent.len);
+            rack.delivered(sent, now, min_rtt, false);
+            if !sent.mark.contains(Mark::EVER_RESENT) {
+                progress.original_delivered |= sent.mark.contains(Mark::LOST);
+                samples.newest = Some(now.saturating_since(sent.sent_at));
+            }
+        });
+    }
+
+    fn take_cumulative(
+        &mut self,
+        now: Instant,
+        ack: SeqNum,
+        sampler: &mut Sampler,
+        samples: &mut Samples,
+        progress: &mut Progress,
+    ) {
+        progress.acked = ack - self.snd_una;
+        let too_early = matches!((progress.ts_ecr, self.recovery.resent_ts), (Some(ecr), Some(ts))
+            if (ecr.wrapping_sub(ts) as i32) < 0);
+        let rack = &mut self.recovery.rack;
+        let min_rtt = self.rtt.min();
+        self.board.acknowledge(ack, |sent, n| {
+            if sent.mark.contains(Mark::SACKED) {
+                return;
+            }
+            sampler.segment(sent, n);
+            rack.delivered(sent, now, min_rtt, too_early);
+            if !sent.mark.contains(Mark::EVER_RESENT) {
+                progress.original_delivered |= sent.mark.contains(Mark::LOST);
+                let rtt = now.saturating_since(sent.sent_at);
+                samples.oldest.get_or_insert(rtt);
+                samples.newest = Some(rtt);
+            }
+        });
+        self.snd_una = ack;
+        self.send.acknowledge(ack);
+    }
+
+    /// RFC 6298: RTT by segments sent once; else by the timestamp (RFC 7323, section 4).
+    fn measure(&mut self, cx: &Core, samples: &Samples, progress: &Progress) {
+        if let Some(newest) = samples.newest {
+            self.rtt.observe(newest, cx.now);
+        }
+        if let Some(oldest) = samples.oldest {
+            self.rtt.sample(oldest, cx.now);
+        } else if progress.acked > 0
+            && self.ts_ok
+            && let Some(ecr) = progress.ts_ecr
+            && ecr != 0
+        {
+            let now = cx.millis().wrapping_add(self.ts_offset);
+            let ms = now.wrapping_sub(ecr);
+            if ms < 120_000 {
+                self.rtt.sample(Duration::from_millis(u64::from(ms.max(1))), cx.now);
+            }
+        }
+    }
+
+    /// Whether the window is what limits the sender: only then it may grow (RFC 9438, 5.8).
+    #[inline]
+    fn is_cwnd_limited(&self, prior_in_flight: u32) -> bool {
+        let most = prior_in_flight.max(self.round_flight[0]).max(self.round_flight[1]);
+        if self.window.in_slow_start() {
+            self.window.cwnd < most.saturating_mul(2)
+        } else {
+            self.window.cwnd <= most.saturating_add(2 * self.mss)
+        }
+    }
+
+    /// Tells a writer that found the buffer full once a third of it is free.
+    #[inline]
+    pub(crate) fn make_room(&mut self, cx: &mut Core) {
+        if self.write_blocked && self.send.charge() <= self.send_buffer(cx) / 3 * 2 {
+            self.write_blocked = false;
+            self.notify(cx, Pending::WRITABLE);
+        }
+    }
+
+    /// RFC 5681, 4.1: the window does not outlive an idle time of more than an RTO.
+    pub(crate) fn restart_after_idle(&mut self, cx: &Core) {
+        if !self.board.is_empty() || self.delivery.delivered == 0 {
+            return;
+        }
+        let idle = cx.now.saturating_since(self.delivery.last_sent_at);
+        if idle > self.rtt.rto() {
+            self.window.cwnd = self.window.cwnd.min(initial_window(self.mss));
+            self.controller.on_idle(cx.now);
+        }
+    }
+}

@@ -1,0 +1,372 @@
+//! The state of one connection (the TCB of RFC 9293, section 3.3.1), laid out so that what every
+//! segment touches lies together at the front.
+
+use super::{
+    cc::{Controller, Window},
+    config::Options,
+    core::{ConnId, Core, Pending, Source},
+    demux::Tuple,
+    error::Error,
+    rate::Delivery,
+    recovery::Recovery,
+    recv_queue::RecvQueue,
+    rtt::Rtt,
+    scoreboard::Scoreboard,
+    send_queue::SendQueue,
+    slab::Key,
+    state::State,
+    timers::Timers,
+};
+use crate::{
+    ip::Flow,
+    time::Instant,
+    wire::tcp::{SeqNum, Timestamps},
+};
+use alloc::boxed::Box;
+
+/// The receive buffer before it is tuned.
+pub(crate) const INITIAL_RECEIVE_BUFFER: u32 = 256 << 10;
+
+pub(crate) struct Conn {
+    pub(crate) key: Key,
+    pub(crate) flow: Flow,
+    pub(crate) local_port: u16,
+    pub(crate) remote_port: u16,
+    pub(crate) state: State,
+
+    // Send sequence variables (RFC 9293, 3.3.1).
+    pub(crate) snd_una: SeqNum,
+    pub(crate) snd_nxt: SeqNum,
+    pub(crate) snd_wnd: u32,
+    pub(crate) snd_wl1: SeqNum,
+    pub(crate) snd_wl2: SeqNum,
+    pub(crate) max_snd_wnd: u32,
+    /// Eff.snd.MSS: payload bytes of a full segment.
+    pub(crate) mss: u32,
+
+    // Receive sequence variables.
+    pub(crate) rcv_nxt: SeqNum,
+    /// The right window edge that was announced.
+    pub(crate) rcv_adv: SeqNum,
+    pub(crate) last_ack_sent: SeqNum,
+    pub(crate) ts_recent: u32,
+    pub(crate) ts_recent_at: Instant,
+    /// Added to the clock for TSval.
+    pub(crate) ts_offset: u32,
+
+    pub(crate) snd_wscale: u8,
+    pub(crate) rcv_wscale: u8,
+    pub(crate) ts_ok: bool,
+    pub(crate) sack_ok: bool,
+    pub(crate) nodelay: bool,
+
+    /// An ACK has to go out in this round.
+    pub(crate) ack_now: bool,
+    /// Full segments received since the last ACK was sent.
+    pub(crate) unacked_segments: u8,
+    /// In the list of connections with output.
+    pub(crate) in_output: bool,
+    pub(crate) in_events: bool,
+    pub(crate) in_demux: bool,
+    pub(crate) pending: Pending,
+    /// Nobody holds the connection any more: it goes when it is closed.
+    pub(crate) orphan: bool,
+    /// Counted in its listener's half-open connections.
+    pub(crate) half_open: bool,
+    /// The application's last write found no room.
+    pub(crate) write_blocked: bool,
+    /// The application has shut down sending.
+    pub(crate) fin_queued: bool,
+    /// The application has shut down receiving.
+    pub(crate) read_closed: bool,
+    /// The application was told the end of the stream.
+    pub(crate) reset_queued: bool,
+    /// Which end opened, for what a refused SYN means.
+    pub(crate) active: bool,
+
+    // ECN (RFC 3168, section 6.1).
+    pub(crate) ecn_ok: bool,
+    /// Echo congestion until CWR arrives.
+    pub(crate) ecn_echo: bool,
+    /// Say that the window was reduced with the next data.
+    pub(crate) ecn_cwr: bool,
+    /// Answer the handshake with ECN.
+    pub(crate) ecn_requested: bool,
+
+    pub(crate) send: SendQueue,
+    pub(crate) recv: RecvQueue,
+    pub(crate) board: Scoreboard,
+    pub(crate) window: Window,
+    pub(crate) rtt: Rtt,
+    pub(crate) delivery: Delivery,
+    pub(crate) timers: Timers,
+    pub(crate) recovery: Recovery,
+    pub(crate) controller: Controller,
+    /// Most bytes in flight in this round trip and in the one before.
+    pub(crate) round_flight: [u32; 2],
+    /// `delivered` at which the round trip ends.
+    pub(crate) round_end: u64,
+    /// When pacing allows the next segment.
+    pub(crate) pace_at: Instant,
+
+    pub(crate) rcv_buf: u32,
+    /// Read by the application since `tune_at`.
+    pub(crate) tune_copied: u32,
+    pub(crate) tune_space: u32,
+    pub(crate) tune_at: Instant,
+    /// A duplicate to report (RFC 2883).
+    pub(crate) dsack: Option<(SeqNum, SeqNum)>,
+    pub(crate) fin_at: Option<SeqNum>,
+    pub(crate) error: Option<Error>,
+    pub(crate) soft_error: Option<Error>,
+    /// What `Core::memory` was charged for this connection.
+    pub(crate) charged: usize,
+
+    pub(crate) iss: SeqNum,
+    pub(crate) irs: SeqNum,
+    pub(crate) peer_mss: u16,
+    pub(crate) path_mtu: u16,
+    pub(crate) listener: Option<Key>,
+    pub(crate) retransmits: u32,
+    pub(crate) options: Box<Options>,
+}
+
+impl Conn {
+    /// A connection in CLOSED with its own numbers chosen.
+    pub(crate) fn new(key: Key, flow: Flow, ports: (u16, u16), options: Options, cx: &Core) -> Conn {
+        let (local_port, remote_port) = ports;
+        let tuple = Tuple {
+            local: flow.local,
+            remote: flow.remote,
+            local_port,
+            remote_port,
+        };
+        let iss = cx.initial_sequence(&tuple);
+        let max = options
+            .receive_buffer
+            .unwrap_or(cx.config.max_receive_buffer)
+            .max(2048);
+        Conn {
+            key,
+            flow,
+            local_port,
+            remote_port,
+            state: State::Closed,
+            snd_una: iss,
+            snd_nxt: iss,
+            snd_wnd: 0,
+            snd_wl1: SeqNum(0),
+            snd_wl2: SeqNum(0),
+            max_snd_wnd: 0,
+            mss: 536,
+            rcv_nxt: SeqNum(0),
+            rcv_adv: SeqNum(0),
+            last_ack_sent: SeqNum(0),
+            ts_recent: 0,
+            ts_recent_at: Instant::ZERO,
+            ts_offset: cx.clock_offset(flow.local, flow.remote),
+            snd_wscale: 0,
+            rcv_wscale: window_scale(max),
+            ts_ok: false,
+            sack_ok: false,
+            nodelay: options.nodelay,
+            ack_now: false,
+            unacked_segments: 0,
+            in_output: false,
+            in_events: false,
+            in_demux: false,
+            pending: Pending::empty(),
+            orphan: false,
+            half_open: false,
+            write_blocked: false,
+            fin_queued: false,
+            read_closed: false,
+            reset_queued: false,
+            active: false,
+            ecn_ok: false,
+            ecn_echo: false,
+            ecn_cwr: false,
+            ecn_requested: false,
+            send: SendQueue::new(iss + 1),
+            recv: RecvQueue::new(),
+            board: Scoreboard::default(),
+            window: Window::initial(536),
+            rtt: Rtt::new(),
+            delivery: Delivery::new(cx.now),
+            timers: Timers::new(),
+            recovery: Recovery::new(iss),
+            controller: Controller::new(options.congestion, cx.now),
+            round_flight: [0; 2],
+            round_end: 0,
+            pace_at: Instant::ZERO,
+            rcv_buf: max.min(INITIAL_RECEIVE_BUFFER),
+            tune_copied: 0,
+            tune_space: 0,
+            tune_at: cx.now,
+            dsack: None,
+            fin_at: None,
+            error: None,
+            soft_error: None,
+            charged: 0,
+            iss,
+            irs: SeqNum(0),
+            peer_mss: 0,
+            path_mtu: 0,
+            listener: None,
+            retransmits: 0,
+            options: Box::new(options),
+        }
+    }
+
+    pub(crate) fn id(&self) -> ConnId {
+        ConnId(self.key)
+    }
+
+    #[inline]
+    pub(crate) fn tuple(&self) -> Tuple {
+        Tuple {
+            local: self.flow.local,
+            remote: self.flow.remote,
+            local_port: self.local_port,
+            remote_port: self.remote_port,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is(&self, tuple: &Tuple) -> bool {
+        self.remote_port == tuple.remote_port
+            && self.local_port == tuple.local_port
+            && self.flow.remote == tuple.remote
+            && self.flow.local == tuple.local
+    }
+
+    /// Bytes sent and not acknowledged.
+    #[inline]
+    pub(crate) fn flight(&self) -> u32 {
+        self.snd_nxt - self.snd_una
+    }
+
+    /// RFC 6675, section 2: bytes deemed to be in the network.
+    #[inline]
+    pub(crate) fn pipe(&self) -> u32 {
+        let gone = self.board.sacked() + self.board.lost() + self.recovery.reno_sacked;
+        (self.flight() + self.board.resent()).saturating_sub(gone)
+    }
+
+    /// Puts the connection on the list of those with output.
+    #[inline]
+    pub(crate) fn want_output(&mut self, cx: &mut Core) {
+        if !self.in_output {
+            self.in_output = true;
+            cx.output.push_back(self.key.index);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn want_ack(&mut self, cx: &mut Core) {
+        self.ack_now = true;
+        self.want_output(cx);
+    }
+
+    /// RFC 5961: an ACK to a segment that a blind attacker may have sent, rate limited.
+    pub(crate) fn challenge(&mut self, cx: &mut Core) {
+        if cx.may_challenge() {
+            self.want_ack(cx);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn notify(&mut self, cx: &mut Core, event: Pending) {
+        if self.orphan {
+            return;
+        }
+        self.pending |= event;
+        if !self.in_events {
+            self.in_events = true;
+            cx.events.push_back(Source::Conn(self.key.index));
+        }
+    }
+
+    /// Enters CLOSED; `error` is what the application is told.
+    pub(crate) fn enter_closed(&mut self, cx: &mut Core, error: Option<Error>) {
+        self.state = State::Closed;
+        if self.error.is_none() {
+            self.error = error;
+        }
+        self.send.clear();
+        self.board.clear();
+        self.timers = Timers::new();
+        self.notify(
+            cx,
+            Pending::CLOSED | Pending::READABLE | Pending::WRITABLE,
+        );
+    }
+
+    /// Resets the connection (ABORT, RFC 9293, 3.10.5).
+    pub(crate) fn abort(&mut self, cx: &mut Core, error: Error) {
+        let told = self.state != State::SynSent && self.state != State::TimeWait;
+        if self.state == State::Closed {
+            return;
+        }
+        cx.stats.resets += 1;
+        self.recv.clear();
+        self.enter_closed(cx, Some(error));
+        if told {
+            self.reset_queued = true;
+            self.want_output(cx);
+        }
+    }
+
+    /// RFC 7323, section 5.4: our timestamp now.
+    #[inline]
+    pub(crate) fn timestamps(&self, cx: &Core) -> Option<Timestamps> {
+        self.ts_ok.then(|| Timestamps {
+            val: cx.millis().wrapping_add(self.ts_offset),
+            ecr: self.ts_recent,
+        })
+    }
+
+    /// Charges the memory limit for what the queues hold now.
+    #[inline]
+    pub(crate) fn recharge(&mut self, cx: &mut Core) {
+        let charge = self.send.charge() + self.recv.charge();
+        cx.memory = cx.memory + charge - self.charged;
+        self.charged = charge;
+    }
+
+    /// Bytes that the send queue may be charged for (autotuned: twice the congestion window, so
+    /// that the next window is there when the ACKs come).
+    pub(crate) fn send_buffer(&self, cx: &Core) -> usize {
+        match self.options.send_buffer {
+            Some(fixed) => fixed as usize,
+            None => (2 * self.window.cwnd as usize)
+                .clamp(256 << 10, cx.config.max_send_buffer as usize),
+        }
+    }
+
+    /// The largest payload of a segment, from what the peer announced and the path carries.
+    pub(crate) fn update_mss(&mut self) {
+        let ip = if self.flow.remote.is_ipv4() { 20 } else { 40 };
+        // RFC 9293, 3.7.1: without the option, 536 or 1220.
+        let peer = match self.peer_mss {
+            0 if self.flow.remote.is_ipv4() => 536,
+            0 => 1220,
+            // Linux's floor; a smaller one is an attack on the sender's cycles.
+            mss => mss.max(48),
+        };
+        let path = self.path_mtu.saturating_sub(ip + 20).max(48);
+        // RFC 6691: the options of every segment come off here, on the sender's side.
+        let options = if self.ts_ok { 12 } else { 0 };
+        self.mss = u32::from(peer.min(path)) - options;
+        self.window.mss = self.mss;
+    }
+}
+
+/// The smallest scale with which a window field expresses `buffer` (RFC 7323, section 2.2).
+pub(crate) fn window_scale(buffer: u32) -> u8 {
+    let mut scale = 0;
+    while scale < 14 && buffer >> scale > 0xffff {
+        scale += 1;
+    }
+    scale
+}

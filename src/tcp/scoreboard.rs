@@ -1,0 +1,366 @@
+//! Segments in flight, in order of sequence: what was sacked, what is lost, what was sent again
+//! (RFC 6675, section 3; RFC 8985, section 5).
+
+use crate::{
+    time::Instant,
+    wire::tcp::{SackBlocks, SeqNum},
+};
+use alloc::collections::VecDeque;
+
+bitflags::bitflags! {
+    /// State of a segment in flight.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub(crate) struct Mark: u8 {
+        /// The first sequence number is a SYN.
+        const SYN = 1;
+        /// The last sequence number is a FIN.
+        const FIN = 1 << 1;
+        /// The peer reported it received.
+        const SACKED = 1 << 2;
+        /// Deemed lost.
+        const LOST = 1 << 3;
+        /// Lost, and sent again since.
+        const RESENT = 1 << 4;
+        /// Sent more than once at any time (Karn).
+        const EVER_RESENT = 1 << 5;
+        /// Sent while the application had no more to send.
+        const APP_LIMITED = 1 << 6;
+    }
+}
+
+/// A segment in flight.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sent {
+    pub(crate) seq: SeqNum,
+    /// Sequence numbers that it takes: payload, SYN, FIN.
+    pub(crate) len: u32,
+    pub(crate) mark: Mark,
+    /// When it was sent last.
+    pub(crate) sent_at: Instant,
+    /// `delivered` of the connection when it was sent.
+    pub(crate) delivered: u64,
+    pub(crate) delivered_at: Instant,
+    pub(crate) first_sent_at: Instant,
+}
+
+impl Sent {
+    #[inline]
+    pub(crate) fn end(&self) -> SeqNum {
+        self.seq + self.len
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Scoreboard {
+    sent: VecDeque<Sent>,
+    /// Bytes sacked above `snd_una`.
+    sacked: u32,
+    /// Bytes marked lost.
+    lost: u32,
+    /// Bytes marked lost and sent again.
+    resent: u32,
+    /// Nothing that has to be sent again lies before this index.
+    lost_hint: usize,
+    /// The blocks that were processed last.
+    seen: SackBlocks,
+}
+
+impl Scoreboard {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sent.is_empty()
+    }
+
+    pub(crate) fn front(&self) -> Option<&Sent> {
+        self.sent.front()
+    }
+
+    pub(crate) fn back(&self) -> Option<&Sent> {
+        self.sent.back()
+    }
+
+    pub(crate) fn get(&self, index: usize) -> Option<&Sent> {
+        self.sent.get(index)
+    }
+
+    #[inline]
+    pub(crate) fn sacked(&self) -> u32 {
+        self.sacked
+    }
+
+    #[inline]
+    pub(crate) fn lost(&self) -> u32 {
+        self.lost
+    }
+
+    #[inline]
+    pub(crate) fn resent(&self) -> u32 {
+        self.resent
+    }
+
+    /// Whether every segment in flight is just that: neither sacked nor lost.
+    #[inline]
+    pub(crate) fn is_clean(&self) -> bool {
+        self.sacked | self.lost == 0
+    }
+
+    #[inline]
+    pub(crate) fn push(&mut self, sent: Sent) {
+        self.sent.push_back(sent);
+    }
+
+    fn forget(&mut self, mark: Mark, len: u32) {
+        if mark.contains(Mark::SACKED) {
+            self.sacked -= len;
+        }
+        if mark.contains(Mark::LOST) {
+            self.lost -= len;
+        }
+        if mark.contains(Mark::RESENT) {
+            self.resent -= len;
+        }
+    }
+
+    /// Takes out what lies before `una`; `each` sees every segment as it was, with the bytes that
+    /// are newly acknowledged by it.
+    #[inline]
+    pub(crate) fn acknowledge(&mut self, una: SeqNum, mut each: impl FnMut(&Sent, u32)) {
+        while let Some(front) = self.sent.front_mut() {
+            if front.seq >= una {
+                break;
+            }
+            if front.end() <= una {
+                let sent = *front;
+                self.sent.pop_front();
+                self.lost_hint = self.lost_hint.saturating_sub(1);
+                self.forget(sent.mark, sent.len);
+                each(&sent, sent.len);
+            } else {
+                let n = una - front.seq;
+                let before = *front;
+                front.seq = una;
+                front.len -= n;
+                front.mark.remove(Mark::SYN);
+                self.forget(before.mark, n);
+                each(&before, n);
+                break;
+            }
+        }
+    }
+
+    /// Marks what `[start, end)` covers as sacked; `each` sees every segment that is new in that,
+    /// as it was.
+    pub(crate) fn sack(&mut self, start: SeqNum, end: SeqNum, each: &mut impl FnMut(&Sent)) {
+        let mut index = self.sent.partition_point(|s| s.end() <= start);
+        while let Some(sent) = self.sent.get(index).copied() {
+            if sent.seq >= end {
+                break;
+            }
+            if !sent.mark.contains(Mark::SACKED) {
+                if sent.seq < start {
+                    self.split(index, start - sent.seq);
+                    index += 1;
+                    continue;
+                }
+                if sent.end() > end {
+                    self.split(index, end - sent.seq);
+                    continue;
+                }
+                self.forget(sent.mark, sent.len);
+                self.sacked += sent.len;
+                let slot = &mut self.sent[index];
+                slot.mark.remove(Mark::LOST | Mark::RESENT);
+                slot.mark.insert(Mark::SACKED);
+                each(&sent);
+            }
+            index += 1;
+        }
+    }
+
+    /// Marks all that the blocks cover, without walking again through what the last call saw.
+    pub(crate) fn sack_blocks(&mut self, blocks: &SackBlocks, mut each: impl FnMut(&Sent)) {
+        let seen = core::mem::replace(&mut self.seen, *blocks);
+        for &(start, end) in blocks.as_slice() {
+            let old = seen.as_slice().iter().find(|o| start <= o.0 && o.1 <= end);
+            match old {
+                Some(&(old_start, old_end)) => {
+                    if start < old_start {
+                        self.sack(start, old_start, &mut each);
+                    }
+                    if old_end < end {
+                        self.sack(old_end, end, &mut each);
+                    }
+                }
+                None => self.sack(start, end, &mut each),
+            }
+        }
+    }
+
+    /// Cuts the segment at `index` after `len` sequence numbers.
+    pub(crate) fn split(&mut self, index: usize, len: u32) {
+        let first = &mut self.sent[index];
+        let mut second = *first;
+        second.seq = first.seq + len;
+        second.len = first.len - len;
+        second.mark.remove(Mark::SYN);
+        first.len = len;
+        first.mark.remove(Mark::FIN);
+        self.sent.insert(index + 1, second);
+    }
+
+    /// Marks the segment at `index` lost, or lost again when its retransmission is.
+    pub(crate) fn mark_lost(&mut self, index: usize) -> u32 {
+        let Some(sent) = self.sent.get_mut(index) else {
+            return 0;
+        };
+        if sent.mark.contains(Mark::SACKED) {
+            return 0;
+        }
+        let mut newly = 0;
+        if sent.mark.contains(Mark::RESENT) {
+            sent.mark.remove(Mark::RESENT);
+            self.resent -= sent.len;
+            newly = sent.len;
+        }
+        if !sent.mark.contains(Mark::LOST) {
+            sent.mark.insert(Mark::LOST);
+            self.lost += sent.len;
+            newly = sent.len;
+        }
+        self.lost_hint = self.lost_hint.min(index);
+        newly
+    }
+
+    /// Marks everything lost that is not sacked.
+    pub(crate) fn mark_all_lost(&mut self) {
+        for index in 0..self.sent.len() {
+            self.mark_lost(index);
+        }
+    }
+
+    /// Takes back every loss mark whose segment was not sent again.
+    pub(crate) fn unmark_lost(&mut self) {
+        for sent in &mut self.sent {
+            if sent.mark.contains(Mark::LOST) && !sent.mark.contains(Mark::RESENT) {
+                sent.mark.remove(Mark::LOST);
+                self.lost -= sent.len;
+            }
+        }
+    }
+
+    /// RFC 2018, section 8: the peer may have dropped what it sacked.
+    pub(crate) fn forget_sacks(&mut self) {
+        for sent in &mut self.sent {
+            sent.mark.remove(Mark::SACKED);
+        }
+        self.sacked = 0;
+        self.seen = SackBlocks::default();
+    }
+
+    /// The first segment that is lost and not sent again.
+    pub(crate) fn next_lost(&mut self) -> Option<(usize, Sent)> {
+        if self.lost == self.resent {
+            return None;
+        }
+        let marks = Mark::LOST | Mark::RESENT;
+        while let Some(sent) = self.sent.get(self.lost_hint) {
+            if sent.mark & marks == Mark::LOST {
+                return Some((self.lost_hint, *sent));
+            }
+            self.lost_hint += 1;
+        }
+        None
+    }
+
+    /// Notes that the segment at `index` was sent again, with a new snapshot of the delivery.
+    pub(crate) fn mark_resent(&mut self, index: usize, snapshot: Sent) {
+        let Some(sent) = self.sent.get_mut(index) else {
+            return;
+        };
+        if sent.mark & (Mark::LOST | Mark::RESENT) == Mark::LOST {
+            sent.mark.insert(Mark::RESENT);
+            self.resent += sent.len;
+        }
+        sent.mark.insert(Mark::EVER_RESENT);
+        sent.mark.set(
+            Mark::APP_LIMITED,
+            snapshot.mark.contains(Mark::APP_LIMITED),
+        );
+        sent.sent_at = snapshot.sent_at;
+        sent.delivered = snapshot.delivered;
+        sent.delivered_at = snapshot.delivered_at;
+        sent.first_sent_at = snapshot.first_sent_at;
+    }
+
+    /// Segments in flight.
+    pub(crate) fn len(&self) -> usize {
+        self.sent.len()
+    }
+
+    /// Drops everything.
+    pub(crate) fn clear(&mut self) {
+        *self = Scoreboard::default();
+    }
+
+    /// Gives memory back when there is nothing to keep.
+    pub(crate) fn shrink(&mut self) {
+        if self.sent.is_empty() {
+            self.sent = VecDeque::new();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn board(segments: u32) -> Scoreboard {
+        let mut board = Scoreboard::default();
+        for i in 0..segments {
+            board.push(Sent {
+                seq: SeqNum(i * 100),
+                len: 100,
+                mark: Mark::empty(),
+                sent_at: Instant::ZERO,
+                delivered: 0,
+                delivered_at: Instant::ZERO,
+                first_sent_at: Instant::ZERO,
+            });
+        }
+        board
+    }
+
+    #[test]
+    fn blocks_split_segments_and_are_counted_once() {
+        let mut board = board(10);
+        let mut new = 0;
+        let mut blocks = SackBlocks::default();
+        blocks.push(SeqNum(250), SeqNum(420));
+        board.sack_blocks(&blocks, |s| new += s.len);
+        board.sack_blocks(&blocks, |s| new += s.len);
+        assert_eq!((new, board.sacked()), (170, 170));
+        let mut blocks = SackBlocks::default();
+        blocks.push(SeqNum(200), SeqNum(500));
+        board.sack_blocks(&blocks, |s| new += s.len);
+        assert_eq!((new, board.sacked()), (300, 300));
+        let mut acked = 0;
+        board.acknowledge(SeqNum(450), |_, n| acked += n);
+        assert_eq!((acked, board.sacked()), (450, 50));
+    }
+
+    #[test]
+    fn lost_segments_come_once_each_until_lost_again() {
+        let mut board = board(4);
+        board.mark_lost(2);
+        board.mark_lost(0);
+        for want in [0, 200] {
+            let (index, sent) = board.next_lost().unwrap();
+            assert_eq!(sent.seq, SeqNum(want));
+            board.mark_resent(index, sent);
+        }
+        assert!(board.next_lost().is_none());
+        assert_eq!((board.lost(), board.resent()), (200, 200));
+        board.mark_lost(0);
+        assert_eq!(board.next_lost().unwrap().1.seq, SeqNum(0));
+        assert_eq!((board.lost(), board.resent()), (200, 100));
+    }
+}

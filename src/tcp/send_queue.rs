@@ -1,0 +1,166 @@
+//! What the application wrote and the peer has not acknowledged: its own slices, by reference.
+
+use crate::{Slice, wire::tcp::SeqNum};
+use alloc::collections::VecDeque;
+
+/// What holding one piece costs beside its bytes, so that tiny writes are bounded too.
+const PIECE_COST: usize = 64;
+
+pub(crate) struct SendQueue {
+    /// Pieces with the sequence number of their first byte.
+    pieces: VecDeque<(SeqNum, Slice)>,
+    bytes: usize,
+    /// After the last byte written.
+    end: SeqNum,
+    /// The piece that was looked up last.
+    cursor: usize,
+}
+
+impl SendQueue {
+    pub(crate) const fn new(start: SeqNum) -> SendQueue {
+        SendQueue {
+            pieces: VecDeque::new(),
+            bytes: 0,
+            end: start,
+            cursor: 0,
+        }
+    }
+
+    /// The sequence number after the last byte written.
+    #[inline]
+    pub(crate) fn end(&self) -> SeqNum {
+        self.end
+    }
+
+    /// What the queue is charged for, in bytes.
+    #[inline]
+    pub(crate) fn charge(&self) -> usize {
+        self.bytes + self.pieces.len() * PIECE_COST
+    }
+
+    pub(crate) fn push(&mut self, slice: Slice) {
+        let len = slice.len();
+        self.pieces.push_back((self.end, slice));
+        self.bytes += len;
+        self.end += len as u32;
+    }
+
+    /// Lets go of the pieces that lie wholly before `una`.
+    #[inline]
+    pub(crate) fn acknowledge(&mut self, una: SeqNum) {
+        while let Some((start, slice)) = self.pieces.front()
+            && *start + slice.len() as u32 <= una
+        {
+            self.bytes -= slice.len();
+            self.pieces.pop_front();
+            self.cursor = self.cursor.saturating_sub(1);
+        }
+    }
+
+    fn contains(&self, index: usize, seq: SeqNum) -> bool {
+        self.pieces
+            .get(index)
+            .is_some_and(|(start, slice)| seq - *start < slice.len() as u32)
+    }
+
+    /// The pieces of `len` bytes from `seq` on, without copying; `seq + len` must not be past the
+    /// end. Sequential look-ups take constant time, others a binary search.
+    #[inline]
+    pub(crate) fn range(&mut self, seq: SeqNum, len: usize) -> Range<'_> {
+        if !self.contains(self.cursor, seq) {
+            self.cursor += 1;
+            if !self.contains(self.cursor, seq) {
+                let after = self.pieces.partition_point(|(start, _)| *start <= seq);
+                self.cursor = after.saturating_sub(1);
+            }
+        }
+        let skip = self
+            .pieces
+            .get(self.cursor)
+            .map_or(0, |(start, _)| (seq - *start) as usize);
+        Range {
+            pieces: &self.pieces,
+            index: self.cursor,
+            skip,
+            left: len,
+        }
+    }
+
+    /// Drops everything, keeps the position.
+    pub(crate) fn clear(&mut self) {
+        self.pieces = VecDeque::new();
+        self.bytes = 0;
+        self.cursor = 0;
+    }
+
+    /// Gives memory back when there is nothing to keep.
+    pub(crate) fn shrink(&mut self) {
+        if self.pieces.is_empty() {
+            self.pieces = VecDeque::new();
+        }
+    }
+}
+
+/// Pieces of a range: the slice that each lies in, with the part of it.
+#[derive(Clone)]
+pub(crate) struct Range<'a> {
+    pieces: &'a VecDeque<(SeqNum, Slice)>,
+    index: usize,
+    skip: usize,
+    left: usize,
+}
+
+impl Range<'_> {
+    /// Bytes that are left.
+    #[inline]
+    pub(crate) fn bytes(&self) -> usize {
+        self.left
+    }
+}
+
+impl<'a> Iterator for Range<'a> {
+    type Item = (&'a Slice, core::ops::Range<usize>);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.left == 0 {
+            return None;
+        }
+        let (_, slice) = self.pieces.get(self.index)?;
+        let start = core::mem::take(&mut self.skip);
+        let len = (slice.len() - start).min(self.left);
+        self.left -= len;
+        self.index += 1;
+        Some((slice, start..start + len))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+
+    fn bytes(queue: &mut SendQueue, seq: u32, len: usize) -> Vec<u8> {
+        let mut out = Vec::new();
+        for (slice, part) in queue.range(SeqNum(seq), len) {
+            out.extend_from_slice(&slice[part]);
+        }
+        out
+    }
+
+    #[test]
+    fn ranges_cross_pieces_and_survive_acknowledgement() {
+        let start = u32::MAX - 3;
+        let mut queue = SendQueue::new(SeqNum(start));
+        for piece in ["abcd", "e", "fghij"] {
+            queue.push(piece.into());
+        }
+        assert_eq!(bytes(&mut queue, start, 10), b"abcdefghij");
+        assert_eq!(bytes(&mut queue, start.wrapping_add(3), 3), b"def");
+        queue.acknowledge(SeqNum(start) + 6);
+        assert_eq!(bytes(&mut queue, start.wrapping_add(6), 4), b"ghij");
+        assert_eq!(queue.charge(), 5 + PIECE_COST);
+        queue.acknowledge(queue.end());
+        assert_eq!(queue.charge(), 0);
+    }
+}

@@ -1,0 +1,177 @@
+//! Seventh, process the segment text, and eighth, check the FIN bit (RFC 9293, section 3.10.7.4).
+
+use super::{
+    conn::Conn,
+    core::{Core, Pending},
+    recv_queue::Inserted,
+    segment::Segment,
+    state::State,
+    timers::{DELAYED_ACK, NEVER},
+};
+use crate::{Pool, frame::Chain, wire::tcp::Flags};
+
+/// What became of the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Text {
+    Taken,
+    /// There is new data and nobody left to read it.
+    AfterClose,
+}
+
+impl Conn {
+    /// The fast path: the text follows on what is there, and fits.
+    #[inline]
+    pub(crate) fn take_in_order(
+        &mut self,
+        cx: &mut Core,
+        seg: &Segment,
+        payload: &mut Chain,
+        pool: &Pool,
+    ) {
+        while let Some(slice) = payload.pop() {
+            cx.stats.payload_bytes_copied += self.recv.push(slice, pool) as u64;
+        }
+        self.rcv_nxt += seg.len;
+        cx.stats.bytes_in += u64::from(seg.len);
+        self.notify(cx, Pending::READABLE);
+        self.schedule_ack(cx, seg);
+    }
+
+    /// RFC 9293, 3.8.6.3: an ACK for every second full segment, else within the delay.
+    #[inline]
+    fn schedule_ack(&mut self, cx: &mut Core, seg: &Segment) {
+        let full = match u32::from(seg.gso_size) {
+            0 => u32::from(seg.len >= self.mss.min(536)),
+            size => seg.len.div_ceil(size),
+        };
+        self.unacked_segments = self.unacked_segments.saturating_add(full.min(255) as u8);
+        if self.unacked_segments >= 2 {
+            self.want_ack(cx);
+        } else if self.timers.ack == NEVER {
+            self.timers.ack = cx.now + DELAYED_ACK;
+        }
+    }
+
+    pub(crate) fn take_text(
+        &mut self,
+        cx: &mut Core,
+        seg: &mut Segment,
+        payload: &mut Chain,
+        pool: &Pool,
+    ) -> Text {
+        if !self.state.can_receive() {
+            // RFC 9293: "This should not occur since a FIN has been received from the remote
+            // side. Ignore the segment text."
+            if seg.seq_len() > 0 {
+                self.want_ack(cx);
+            }
+            if self.state == State::TimeWait && seg.has(Flags::FIN) {
+                self.start_life(cx);
+            }
+            return Text::Taken;
+        }
+        self.trim(seg, payload);
+        let end = seg.seq + seg.len;
+        if seg.has(Flags::FIN) {
+            self.fin_at = Some(end);
+        }
+        if seg.len > 0 && self.orphan && end > self.rcv_nxt {
+            return Text::AfterClose;
+        }
+        if self.read_closed {
+            payload.clear();
+            if seg.seq == self.rcv_nxt && seg.len > 0 {
+                self.rcv_nxt = end;
+                self.schedule_ack(cx, seg);
+            }
+        } else if seg.seq == self.rcv_nxt {
+            self.take_next(cx, seg, payload, pool);
+        } else if seg.len > 0 {
+            self.take_out_of_order(cx, seg, payload);
+        }
+        if self.fin_at == Some(self.rcv_nxt) {
+            self.fin_arrives(cx);
+        } else if seg.has(Flags::FIN) {
+            self.want_ack(cx);
+        }
+        Text::Taken
+    }
+
+    /// Cuts a segment down to the window.
+    fn trim(&mut self, seg: &mut Segment, payload: &mut Chain) {
+        if seg.seq < self.rcv_nxt {
+            self.note_duplicate(seg);
+            let old = (self.rcv_nxt - seg.seq).min(seg.len);
+            payload.advance(old as usize);
+            seg.len -= old;
+            seg.seq += old;
+        }
+        let room = if seg.seq < self.rcv_adv { self.rcv_adv - seg.seq } else { 0 };
+        if seg.len > room {
+            payload.truncate(room as usize);
+            seg.len = room;
+            // What lies behind the window, the FIN with it, has to come again.
+            seg.flags.remove(Flags::FIN);
+        }
+    }
+
+    fn take_next(&mut self, cx: &mut Core, seg: &Segment, payload: &mut Chain, pool: &Pool) {
+        if seg.len == 0 {
+            return;
+        }
+        let in_order = self.recv.in_order();
+        self.take_in_order(cx, seg, payload, pool);
+        if !in_order {
+            // RFC 5681, 4.2: an immediate ACK when a hole is filled, wholly or in part.
+            cx.stats.out_of_order += 1;
+            let (next, copied) = self.recv.advance(self.rcv_nxt, pool);
+            cx.stats.bytes_in += u64::from(next - self.rcv_nxt);
+            cx.stats.payload_bytes_copied += copied as u64;
+            self.rcv_nxt = next;
+            self.want_ack(cx);
+        }
+    }
+
+    fn take_out_of_order(&mut self, cx: &mut Core, seg: &Segment, payload: &mut Chain) {
+        cx.stats.out_of_order += 1;
+        let mut seq = seg.seq;
+        let mut kept = false;
+        while let Some(slice) = payload.pop() {
+            let len = slice.len() as u32;
+            if cx.memory < cx.config.memory {
+                match self.recv.insert(seq, slice) {
+                    Inserted::Kept => kept = true,
+                    Inserted::Duplicate => {}
+                    Inserted::Dropped => cx.stats.dropped_memory += 1,
+                }
+            } else {
+                cx.stats.dropped_memory += 1;
+            }
+            seq += len;
+        }
+        if !kept && self.sack_ok {
+            // RFC 2883, 4.2: a duplicate above the cumulative ACK.
+            cx.stats.duplicates += 1;
+            self.dsack = Some((seg.seq, seg.seq + seg.len));
+        }
+        // RFC 5681, 4.2: an immediate duplicate ACK.
+        self.want_ack(cx);
+    }
+
+    fn fin_arrives(&mut self, cx: &mut Core) {
+        self.fin_at = None;
+        self.rcv_nxt += 1;
+        self.want_ack(cx);
+        self.notify(cx, Pending::READABLE);
+        match self.state {
+            State::Established => self.state = State::CloseWait,
+            State::FinWait1 if self.fin_is_acknowledged() => self.enter_time_wait(cx),
+            State::FinWait1 => self.state = State::Closing,
+            State::FinWait2 => self.enter_time_wait(cx),
+            _ => {}
+        }
+        if self.state == State::TimeWait {
+            self.notify(cx, Pending::CLOSED);
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The receive window: how much is announced (RFC 9293, section 3.8.6), and how the buffer behind
+//! it grows to the bandwidth-delay product.
+
+use super::{conn::Conn, core::Core};
+use crate::Pool;
+
+impl Conn {
+    /// The window field of a SYN: not scaled (RFC 7323, section 2.2).
+    pub(crate) fn syn_window(&mut self) -> u16 {
+        let window = self.rcv_buf.min(0xffff);
+        let edge = self.rcv_nxt + window;
+        if self.state == super::State::SynReceived && edge > self.rcv_adv {
+            self.rcv_adv = edge;
+        }
+        window as u16
+    }
+
+    /// Bytes that the receive buffer still takes.
+    fn free_buffer(&self) -> u32 {
+        let held = self.recv.charge().min(u32::MAX as usize) as u32;
+        self.rcv_buf.saturating_sub(held)
+    }
+
+    /// Whether the instance or the pool is so short of memory that no more is announced.
+    fn is_memory_short(cx: &Core, pool: &Pool) -> bool {
+        let stats = pool.stats();
+        cx.memory >= cx.config.memory || stats.free < stats.total / 8
+    }
+
+    /// RFC 9293, 3.8.6.2.2: the edge moves by at least a segment or half the buffer; RFC 9293,
+    /// 3.8.6: it never moves back.
+    #[inline]
+    pub(crate) fn select_window(&mut self, cx: &Core, pool: &Pool) -> u16 {
+        let scale = self.rcv_wscale;
+        let announced = if self.rcv_adv > self.rcv_nxt {
+            self.rcv_adv - self.rcv_nxt
+        } else {
+            0
+        };
+        let free = self.free_buffer().min(0xffff << scale);
+        let grows = free > announced
+            && free - announced >= self.mss.min(self.rcv_buf / 2)
+            && !Self::is_memory_short(cx, pool);
+        let mut field = if grows { free >> scale } else { 0 };
+        if field << scale < announced {
+            // Round up, or the edge would move back by the scale's remainder.
+            field = announced.div_ceil(1 << scale);
+        }
+        let field = field.min(0xffff);
+        self.rcv_adv = self.rcv_adv.max(self.rcv_nxt + (field << scale));
+        field as u16
+    }
+
+    /// The application read `n` bytes: the buffer is tuned, and the window announced anew once
+    /// that is worth a segment.
+    #[inline]
+    pub(crate) fn on_read(&mut self, cx: &mut Core, n: u32) {
+        self.tune_copied = self.tune_copied.saturating_add(n);
+        self.tune(cx);
+        if self.read_closed || !self.state.can_receive() {
+            return;
+        }
+        let announced = if self.rcv_adv > self.rcv_nxt {
+            self.rcv_adv - self.rcv_nxt
+        } else {
+            0
+        };
+        let free = self.free_buffer();
+        let worth = (2 * self.mss).min(self.rcv_buf / 2);
+        // While the peer still has plenty of window, the next ACK carries the update.
+        if announced < self.rcv_buf / 2 && free >= announced + worth {
+            self.want_ack(cx);
+        }
+    }
+
+    /// Dynamic right-sizing: the buffer holds twice what the application reads in a round trip,
+    /// and as much more as that has grown.
+    #[inline]
+    fn tune(&mut self, cx: &Core) {
+        let Some(rtt) = self.rtt.srtt() else { return };
+        if cx.now.saturating_since(self.tune_at) < rtt {
+            return;
+        }
+        self.tune_at = cx.now;
+        let copied = core::mem::take(&mut self.tune_copied);
+        if self.options.receive_buffer.is_some() {
+            return;
+        }
+        let growth = copied.saturating_sub(self.tune_space);
+        self.tune_space = copied;
+        let wanted = copied
+            .saturating_add(growth)
+            .saturating_mul(2)
+            .saturating_add(16 * self.mss);
+        if wanted > self.rcv_buf && cx.memory < cx.config.memory / 2 {
+            self.rcv_buf = wanted.min(cx.config.max_receive_buffer);
+        }
+    }
+}
