@@ -59,10 +59,8 @@ impl Conn {
         let prior_in_flight = self.pipe();
         let mut sampler = Sampler::default();
         let mut samples = Samples::default();
-        let mut progress = Progress {
-            ts_ecr: seg.options.timestamps.map(|t| t.ecr),
-            ..Progress::default()
-        };
+        let mut progress =
+            Progress { ts_ecr: seg.options.timestamps.map(|t| t.ecr), ..Progress::default() };
         if self.sack_ok && !seg.options.sack.is_empty() {
             self.take_sack(now, seg, &mut sampler, &mut samples, &mut progress);
         }
@@ -86,9 +84,7 @@ impl Conn {
             self.round_end = self.delivery.delivered;
             self.round_flight = [prior_in_flight, self.round_flight[0]];
         }
-        self.recovery
-            .rack
-            .on_round(progress.dsack, self.snd_una, self.snd_nxt);
+        self.recovery.rack.on_round(progress.dsack, self.snd_una, self.snd_nxt);
         self.judge_probe(cx, &progress);
         let was_open = self.recovery.phase == Phase::Open;
         let lost = if was_open && self.board.is_clean() && self.sack_ok {
@@ -157,9 +153,7 @@ impl Conn {
         let first = blocks[0];
         // RFC 2883, section 4: a first block below the cumulative ACK, or inside the second.
         let dsack = first.0 < seg.ack
-            || blocks
-                .get(1)
-                .is_some_and(|second| second.0 <= first.0 && first.1 <= second.1);
+            || blocks.get(1).is_some_and(|second| second.0 <= first.0 && first.1 <= second.1);
         let mut valid = crate::wire::tcp::SackBlocks::default();
         let (una, nxt) = (self.snd_una.max(seg.ack), self.snd_nxt);
         for (i, &(start, end)) in blocks.iter().enumerate() {

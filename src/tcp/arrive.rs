@@ -9,13 +9,7 @@ use super::{
     state::State,
     text::Text,
 };
-use crate::{
-    Pool,
-    frame::Chain,
-    ip::Ecn,
-    time::Duration,
-    wire::tcp::Flags,
-};
+use crate::{Pool, frame::Chain, ip::Ecn, time::Duration, wire::tcp::Flags};
 
 /// RFC 7323, 5.5: after 24 days a timestamp says nothing any more.
 const TS_RECENT_LIFE: Duration = Duration::from_secs(24 * 24 * 3600);

@@ -121,9 +121,6 @@ pub struct ListenOptions {
 
 impl Default for ListenOptions {
     fn default() -> ListenOptions {
-        ListenOptions {
-            backlog: 1024,
-            socket: None,
-        }
+        ListenOptions { backlog: 1024, socket: None }
     }
 }

@@ -133,19 +133,17 @@ pub(crate) struct Conn {
 
 impl Conn {
     /// A connection in CLOSED with its own numbers chosen.
-    pub(crate) fn new(key: Key, flow: Flow, ports: (u16, u16), options: Options, cx: &Core) -> Conn {
+    pub(crate) fn new(
+        key: Key,
+        flow: Flow,
+        ports: (u16, u16),
+        options: Options,
+        cx: &Core,
+    ) -> Conn {
         let (local_port, remote_port) = ports;
-        let tuple = Tuple {
-            local: flow.local,
-            remote: flow.remote,
-            local_port,
-            remote_port,
-        };
+        let tuple = Tuple { local: flow.local, remote: flow.remote, local_port, remote_port };
         let iss = cx.initial_sequence(&tuple);
-        let max = options
-            .receive_buffer
-            .unwrap_or(cx.config.max_receive_buffer)
-            .max(2048);
+        let max = options.receive_buffer.unwrap_or(cx.config.max_receive_buffer).max(2048);
         Conn {
             key,
             flow,
@@ -296,10 +294,7 @@ impl Conn {
         self.send.clear();
         self.board.clear();
         self.timers = Timers::new();
-        self.notify(
-            cx,
-            Pending::CLOSED | Pending::READABLE | Pending::WRITABLE,
-        );
+        self.notify(cx, Pending::CLOSED | Pending::READABLE | Pending::WRITABLE);
     }
 
     /// Resets the connection (ABORT, RFC 9293, 3.10.5).
@@ -339,8 +334,9 @@ impl Conn {
     pub(crate) fn send_buffer(&self, cx: &Core) -> usize {
         match self.options.send_buffer {
             Some(fixed) => fixed as usize,
-            None => (2 * self.window.cwnd as usize)
-                .clamp(256 << 10, cx.config.max_send_buffer as usize),
+            None => {
+                (2 * self.window.cwnd as usize).clamp(256 << 10, cx.config.max_send_buffer as usize)
+            }
         }
     }
 

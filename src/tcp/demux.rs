@@ -51,19 +51,14 @@ pub(crate) struct Demux {
 
 impl Demux {
     pub(crate) fn new(key: [u8; 16]) -> Demux {
-        Demux {
-            table: HashTable::new(),
-            hasher: SipHasher13::new_with_key(&key),
-        }
+        Demux { table: HashTable::new(), hasher: SipHasher13::new_with_key(&key) }
     }
 
     /// The index for which `is_it` holds among those of the tuple's hash.
     #[inline]
     pub(crate) fn find(&self, tuple: &Tuple, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
         let hash = tuple.hash(&self.hasher);
-        self.table
-            .find(hash, |&(h, index)| h == hash && is_it(index))
-            .map(|&(_, index)| index)
+        self.table.find(hash, |&(h, index)| h == hash && is_it(index)).map(|&(_, index)| index)
     }
 
     pub(crate) fn insert(&mut self, tuple: &Tuple, index: u32) {

@@ -62,11 +62,7 @@ pub(crate) fn transmit<N: Network>(
     let at = usize::from(CHECKSUM_OFFSET);
     head[at..at + 2].copy_from_slice(&checksum.to_be_bytes());
     let gso = out.gso_size.map(|size| Gso {
-        kind: if flow.remote.is_ipv4() {
-            GsoKind::Tcp4
-        } else {
-            GsoKind::Tcp6
-        },
+        kind: if flow.remote.is_ipv4() { GsoKind::Tcp4 } else { GsoKind::Tcp6 },
         size,
         ecn: header.flags.contains(Flags::CWR),
     });
@@ -78,21 +74,14 @@ pub(crate) fn transmit<N: Network>(
         csum_offset: offloaded.then_some(CHECKSUM_OFFSET),
         gso,
     };
-    let slices = rest
-        .into_iter()
-        .flatten()
-        .map(|(slice, part)| whole_or_part(slice, part));
+    let slices = rest.into_iter().flatten().map(|(slice, part)| whole_or_part(slice, part));
     net.transmit(flow, how, head, slices)?;
     Ok(copied)
 }
 
 #[inline]
 fn whole_or_part(slice: &Slice, part: core::ops::Range<usize>) -> Slice {
-    if part.len() == slice.len() {
-        slice.clone()
-    } else {
-        slice.slice(part)
-    }
+    if part.len() == slice.len() { slice.clone() } else { slice.slice(part) }
 }
 
 /// Copies a run of small pieces behind the header, if it begins with two or more: a descriptor
@@ -157,12 +146,7 @@ pub(crate) fn reset<N: Network>(net: &mut N, packet: &Incoming, seg: &Segment) {
         flags,
         window: 0,
     };
-    let out = Out {
-        header,
-        options: &TcpOptions::default(),
-        ecn: Ecn::NotEct,
-        gso_size: None,
-    };
+    let out = Out { header, options: &TcpOptions::default(), ecn: Ecn::NotEct, gso_size: None };
     // A reset that finds no room is lost like any other packet.
     let _ = transmit(net, &mut Flow::new(packet.local, packet.remote), out, None);
 }

@@ -1,10 +1,6 @@
 //! A snapshot of a connection, like Linux's `tcp_info`.
 
-use super::{
-    core::ConnId,
-    receive::Tcp,
-    state::State,
-};
+use super::{core::ConnId, receive::Tcp, state::State};
 use crate::time::Duration;
 
 /// How a connection is doing.

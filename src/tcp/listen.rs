@@ -55,9 +55,7 @@ impl Tcp {
         let flow = Flow::new(packet.local, packet.remote);
         let ports = (seg.dst_port, seg.src_port);
         let (options, cx) = (entry.options.clone(), &mut self.cx);
-        let key = self
-            .conns
-            .insert_with(|key| Box::new(Conn::new(key, flow, ports, options, cx)));
+        let key = self.conns.insert_with(|key| Box::new(Conn::new(key, flow, ports, options, cx)));
         entry.half_open += 1;
         let conn = self.conns.get_mut(key)?;
         conn.listener = Some(listener);
@@ -115,4 +113,3 @@ impl Conn {
         self.window = super::cc::Window::initial(self.mss);
     }
 }
-

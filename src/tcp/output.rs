@@ -90,10 +90,7 @@ impl Conn {
         if !self.reset_queued {
             return Err(Stop::Nothing);
         }
-        let options = TcpOptions {
-            timestamps: self.timestamps(cx),
-            ..TcpOptions::default()
-        };
+        let options = TcpOptions { timestamps: self.timestamps(cx), ..TcpOptions::default() };
         self.transmit(cx, net, self.snd_nxt, Flags::RST | Flags::ACK, &options, None)?;
         cx.stats.resets_out += 1;
         self.reset_queued = false;
@@ -126,9 +123,8 @@ impl Conn {
 
     fn syn_options<N: Network>(&mut self, cx: &Core, net: &N) -> TcpOptions {
         let ip = if self.flow.remote.is_ipv4() { 20 } else { 40 };
-        let own = net
-            .path(Some(self.flow.local), self.flow.remote)
-            .map_or(self.path_mtu, |p| p.mtu);
+        let own =
+            net.path(Some(self.flow.local), self.flow.remote).map_or(self.path_mtu, |p| p.mtu);
         let mss = own.saturating_sub(ip + 20);
         let answer = self.state == State::SynReceived;
         let mut options = TcpOptions {
@@ -194,10 +190,7 @@ impl Conn {
         net: &mut N,
         seq: SeqNum,
     ) -> Result<(), Stop> {
-        let mut options = TcpOptions {
-            timestamps: self.timestamps(cx),
-            ..TcpOptions::default()
-        };
+        let mut options = TcpOptions { timestamps: self.timestamps(cx), ..TcpOptions::default() };
         if self.sack_ok {
             // RFC 2883, section 4: a duplicate is reported first, and once.
             if let Some((start, end)) = self.dsack {
@@ -217,11 +210,7 @@ impl Conn {
 
     /// Largest payload of the next segment.
     fn segment_limit<N: Network>(&self, net: &N) -> u32 {
-        let tso = if self.flow.remote.is_ipv4() {
-            Offloads::TSO4
-        } else {
-            Offloads::TSO6
-        };
+        let tso = if self.flow.remote.is_ipv4() { Offloads::TSO4 } else { Offloads::TSO6 };
         if !net.offloads().contains(tso) {
             return self.mss;
         }
@@ -481,10 +470,7 @@ impl Conn {
         len: u32,
         ecn: Ecn,
     ) -> Result<(), SendError> {
-        let options = TcpOptions {
-            timestamps: self.timestamps(cx),
-            ..TcpOptions::default()
-        };
+        let options = TcpOptions { timestamps: self.timestamps(cx), ..TcpOptions::default() };
         self.transmit(cx, net, seq, flags, &options, Some((len, ecn)))?;
         if let Some(rate) = self.controller.pacing_rate() {
             let nanos = u64::from(len) * 1_000_000_000 / rate.max(1);
@@ -521,12 +507,8 @@ impl Conn {
             window,
         };
         let (len, ecn) = data.unwrap_or((0, Ecn::NotEct));
-        let out = Out {
-            header,
-            options,
-            ecn,
-            gso_size: (len > self.mss).then_some(self.mss as u16),
-        };
+        let out =
+            Out { header, options, ecn, gso_size: (len > self.mss).then_some(self.mss as u16) };
         let payload = (len > 0).then(|| self.send.range(seq, len as usize));
         let copied = emit::transmit(net, &mut self.flow, out, payload)?;
         cx.stats.segments_out += 1;

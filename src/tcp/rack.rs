@@ -40,7 +40,13 @@ impl Rack {
     /// Steps 1 to 3: a segment was delivered. `too_early` tells whether an ACK of a retransmitted
     /// segment must be for its first transmission.
     #[inline]
-    pub(crate) fn delivered(&mut self, sent: &Sent, now: Instant, min_rtt: Duration, too_early: bool) {
+    pub(crate) fn delivered(
+        &mut self,
+        sent: &Sent,
+        now: Instant,
+        min_rtt: Duration,
+        too_early: bool,
+    ) {
         let rtt = now.saturating_since(sent.sent_at);
         let resent = sent.mark.contains(Mark::EVER_RESENT);
         if resent && (too_early || rtt < min_rtt) {

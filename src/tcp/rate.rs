@@ -18,6 +18,7 @@ pub(crate) struct Delivery {
 }
 
 /// What one ACK says about the path.
+#[allow(dead_code)]
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RateSample {
     /// Bytes a second; zero if there is no valid sample.
@@ -91,15 +92,8 @@ impl Delivery {
         if self.app_limited != 0 && self.delivered > self.app_limited {
             self.app_limited = 0;
         }
-        let interval = sent_at
-            .saturating_since(first_sent_at)
-            .max(now.saturating_since(prior_at));
-        let mut sample = RateSample {
-            rate: 0,
-            prior_delivered,
-            app_limited,
-            interval,
-        };
+        let interval = sent_at.saturating_since(first_sent_at).max(now.saturating_since(prior_at));
+        let mut sample = RateSample { rate: 0, prior_delivered, app_limited, interval };
         // A sample over less than the smallest RTT is an artefact of ACK compression.
         if interval >= min_rtt && !interval.is_zero() {
             let bytes = self.delivered - prior_delivered;

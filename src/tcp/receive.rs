@@ -25,6 +25,7 @@ use alloc::boxed::Box;
 use siphasher::sip::SipHasher13;
 
 /// All connections, listeners and timers of one stack.
+#[allow(dead_code)]
 pub struct Tcp {
     pub(crate) cx: Core,
     pub(crate) conns: Slab<Box<Conn>>,
@@ -110,9 +111,7 @@ impl Tcp {
             return Some(self.last);
         }
         let conns = &mut self.conns;
-        let index = self
-            .demux
-            .find(tuple, |index| conns.at(index).is_some_and(|c| c.is(tuple)))?;
+        let index = self.demux.find(tuple, |index| conns.at(index).is_some_and(|c| c.is(tuple)))?;
         self.last = index;
         Some(index)
     }
@@ -164,7 +163,9 @@ impl Tcp {
         }
         let before = conn.snd_una;
         let reply = match conn.state {
-            State::SynSent => conn.segment_arrives_in_syn_sent(&mut self.cx, seg, payload, net.pool()),
+            State::SynSent => {
+                conn.segment_arrives_in_syn_sent(&mut self.cx, seg, payload, net.pool())
+            }
             _ => conn.segment_arrives(&mut self.cx, seg, payload, net.pool()),
         };
         if conn.snd_una != before {
@@ -182,7 +183,12 @@ impl Tcp {
     }
 
     /// RFC 9293, 3.10.7.1: the answer to a segment for no connection.
-    pub(crate) fn reply_reset<N: Network>(&mut self, net: &mut N, packet: &Incoming, seg: &Segment) {
+    pub(crate) fn reply_reset<N: Network>(
+        &mut self,
+        net: &mut N,
+        packet: &Incoming,
+        seg: &Segment,
+    ) {
         if seg.has(Flags::RST) {
             return;
         }

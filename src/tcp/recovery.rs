@@ -2,13 +2,7 @@
 //! NewReno without SACK (RFC 6582), and the undoing of spurious reductions (RFC 3522, RFC 3708).
 
 use super::{
-    cc::Control,
-    conn::Conn,
-    core::Core,
-    rack::Rack,
-    rate::Sampler,
-    scoreboard::Mark,
-    timers::NEVER,
+    cc::Control, conn::Conn, core::Core, rack::Rack, rate::Sampler, scoreboard::Mark, timers::NEVER,
 };
 use crate::{time::Duration, wire::tcp::SeqNum};
 

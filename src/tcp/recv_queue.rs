@@ -117,11 +117,7 @@ impl RecvQueue {
             self.flush_tail();
         }
         let front = self.ready.front_mut()?;
-        let slice = if front.len() <= max {
-            self.ready.pop_front()?
-        } else {
-            front.split_to(max)
-        };
+        let slice = if front.len() <= max { self.ready.pop_front()? } else { front.split_to(max) };
         self.ready_len -= slice.len();
         Some(slice)
     }
@@ -267,28 +263,20 @@ mod tests {
     fn latest_block_is_first() {
         let mut queue = RecvQueue::new();
         for start in [100, 300, 500, 700, 900] {
-            assert_eq!(
-                queue.insert(SeqNum(start), Slice::from(&[0; 10][..])),
-                Inserted::Kept
-            );
+            assert_eq!(queue.insert(SeqNum(start), Slice::from(&[0; 10][..])), Inserted::Kept);
         }
         assert_eq!(queue.sack_blocks().as_slice()[0], (SeqNum(900), SeqNum(910)));
         assert_eq!(queue.sack_blocks().as_slice().len(), 4);
         queue.insert(SeqNum(310), Slice::from(&[0; 10][..]));
         assert_eq!(queue.sack_blocks().as_slice()[0], (SeqNum(300), SeqNum(320)));
-        assert_eq!(
-            queue.insert(SeqNum(305), Slice::from(&[0; 10][..])),
-            Inserted::Duplicate
-        );
+        assert_eq!(queue.insert(SeqNum(305), Slice::from(&[0; 10][..])), Inserted::Duplicate);
     }
 
     #[test]
     fn small_payloads_share_a_buffer() {
         let mut queue = RecvQueue::new();
         let pool = pool();
-        let copied: usize = (0..100)
-            .map(|_| queue.push(Slice::from_static(b"xy"), &pool))
-            .sum();
+        let copied: usize = (0..100).map(|_| queue.push(Slice::from_static(b"xy"), &pool)).sum();
         assert_eq!(copied, 200);
         assert!(queue.charge() <= 2 * PINNED);
         assert_eq!(drain(&mut queue).len(), 200);

@@ -281,10 +281,7 @@ impl Scoreboard {
             self.resent += sent.len;
         }
         sent.mark.insert(Mark::EVER_RESENT);
-        sent.mark.set(
-            Mark::APP_LIMITED,
-            snapshot.mark.contains(Mark::APP_LIMITED),
-        );
+        sent.mark.set(Mark::APP_LIMITED, snapshot.mark.contains(Mark::APP_LIMITED));
         sent.sent_at = snapshot.sent_at;
         sent.delivered = snapshot.delivered;
         sent.delivered_at = snapshot.delivered_at;

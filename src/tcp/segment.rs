@@ -50,9 +50,8 @@ impl Segment {
         };
         let header = Header::parse(bytes).map_err(Invalid::Malformed)?;
         let header_len = usize::from(header.header_len);
-        let options = bytes
-            .get(HEADER_LEN..header_len)
-            .ok_or(Invalid::Malformed(Malformed::Short))?;
+        let options =
+            bytes.get(HEADER_LEN..header_len).ok_or(Invalid::Malformed(Malformed::Short))?;
         let options = TcpOptions::parse(options).map_err(Invalid::Malformed)?;
         chain.advance(header_len);
         Ok(Segment {

@@ -18,12 +18,7 @@ pub(crate) struct SendQueue {
 
 impl SendQueue {
     pub(crate) const fn new(start: SeqNum) -> SendQueue {
-        SendQueue {
-            pieces: VecDeque::new(),
-            bytes: 0,
-            end: start,
-            cursor: 0,
-        }
+        SendQueue { pieces: VecDeque::new(), bytes: 0, end: start, cursor: 0 }
     }
 
     /// The sequence number after the last byte written.
@@ -58,9 +53,7 @@ impl SendQueue {
     }
 
     fn contains(&self, index: usize, seq: SeqNum) -> bool {
-        self.pieces
-            .get(index)
-            .is_some_and(|(start, slice)| seq - *start < slice.len() as u32)
+        self.pieces.get(index).is_some_and(|(start, slice)| seq - *start < slice.len() as u32)
     }
 
     /// The pieces of `len` bytes from `seq` on, without copying; `seq + len` must not be past the
@@ -74,16 +67,8 @@ impl SendQueue {
                 self.cursor = after.saturating_sub(1);
             }
         }
-        let skip = self
-            .pieces
-            .get(self.cursor)
-            .map_or(0, |(start, _)| (seq - *start) as usize);
-        Range {
-            pieces: &self.pieces,
-            index: self.cursor,
-            skip,
-            left: len,
-        }
+        let skip = self.pieces.get(self.cursor).map_or(0, |(start, _)| (seq - *start) as usize);
+        Range { pieces: &self.pieces, index: self.cursor, skip, left: len }
     }
 
     /// Drops everything, keeps the position.

@@ -21,10 +21,7 @@ pub(crate) struct Slab<T> {
 
 impl<T> Slab<T> {
     pub(crate) const fn new() -> Slab<T> {
-        Slab {
-            entries: Vec::new(),
-            free: Vec::new(),
-        }
+        Slab { entries: Vec::new(), free: Vec::new() }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -34,17 +31,11 @@ impl<T> Slab<T> {
     /// Stores what `make` returns for its key.
     pub(crate) fn insert_with(&mut self, make: impl FnOnce(Key) -> T) -> Key {
         let index = self.free.pop().unwrap_or_else(|| {
-            self.entries.push(Entry {
-                generation: 0,
-                value: None,
-            });
+            self.entries.push(Entry { generation: 0, value: None });
             (self.entries.len() - 1) as u32
         });
         let entry = &mut self.entries[index as usize];
-        let key = Key {
-            index,
-            generation: entry.generation,
-        };
+        let key = Key { index, generation: entry.generation };
         entry.value = Some(make(key));
         key
     }

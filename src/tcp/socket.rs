@@ -59,9 +59,7 @@ impl Tcp {
             return Err(Error::AddressInUse);
         }
         let defaults = &self.cx.config.options;
-        let key = self
-            .listeners
-            .insert_with(|key| Listener::new(key, local, options, defaults));
+        let key = self.listeners.insert_with(|key| Listener::new(key, local, options, defaults));
         Ok(ListenerId(key))
     }
 
@@ -119,9 +117,7 @@ impl Tcp {
             return Err(Error::InvalidAddress);
         }
         let from = local.map(|l| l.ip()).filter(|ip| !ip.is_unspecified());
-        let path = net
-            .path(from, remote.ip())
-            .map_err(|_| Error::Unreachable)?;
+        let path = net.path(from, remote.ip()).map_err(|_| Error::Unreachable)?;
         if !self.make_slot() {
             return Err(Error::Exhausted);
         }
@@ -156,9 +152,7 @@ impl Tcp {
     }
 
     fn is_used(&self, tuple: &Tuple) -> bool {
-        self.demux
-            .find(tuple, |i| self.conns.peek(i).is_some_and(|c| c.is(tuple)))
-            .is_some()
+        self.demux.find(tuple, |i| self.conns.peek(i).is_some_and(|c| c.is(tuple))).is_some()
     }
 
     /// RFC 6056, algorithm 3: an offset that depends on the peer, and a counter.
@@ -169,10 +163,7 @@ impl Tcp {
             self.cx.port_counter = self.cx.port_counter.wrapping_add(1);
             let n = offset.wrapping_add(self.cx.port_counter) % count;
             tuple.local_port = EPHEMERAL.start() + n;
-            let listens = self
-                .listeners
-                .iter()
-                .any(|l| l.local.port() == tuple.local_port);
+            let listens = self.listeners.iter().any(|l| l.local.port() == tuple.local_port);
             if !listens && !self.is_used(&tuple) {
                 return Some(tuple.local_port);
             }
@@ -235,11 +226,7 @@ impl Tcp {
         if n == 0 {
             return Ok(0);
         }
-        let piece = if n == data.len() {
-            core::mem::take(data)
-        } else {
-            data.split_to(n)
-        };
+        let piece = if n == data.len() { core::mem::take(data) } else { data.split_to(n) };
         conn.send.push(piece);
         conn.recharge(cx);
         conn.start_tidy(cx);

@@ -71,11 +71,7 @@ impl Timers {
 
     #[inline]
     fn next(&self) -> Instant {
-        self.rtx
-            .min(self.ack)
-            .min(self.pace)
-            .min(self.life)
-            .min(self.tidy)
+        self.rtx.min(self.ack).min(self.pace).min(self.life).min(self.tidy)
     }
 }
 
@@ -282,10 +278,7 @@ impl Conn {
     /// Enters TIME-WAIT, or restarts its 2 MSL (RFC 9293, 3.10.7.4).
     pub(crate) fn enter_time_wait(&mut self, cx: &mut Core) {
         self.state = State::TimeWait;
-        self.timers = Timers {
-            heard_at: self.timers.heard_at,
-            ..Timers::new()
-        };
+        self.timers = Timers { heard_at: self.timers.heard_at, ..Timers::new() };
         self.send.clear();
         self.board.clear();
         self.start_life(cx);

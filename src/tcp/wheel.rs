@@ -61,23 +61,13 @@ impl Wheel {
 
     fn set(&mut self, index: u32, deadline: u64) {
         if self.nodes.len() <= index as usize {
-            let empty = Node {
-                deadline: 0,
-                prev: NIL,
-                next: NIL,
-                slot: IDLE,
-            };
+            let empty = Node { deadline: 0, prev: NIL, next: NIL, slot: IDLE };
             self.nodes.resize(index as usize + 1, empty);
         }
         self.cancel(index);
         let slot = self.slot_of(tick_of(deadline));
         let head = self.heads[slot];
-        self.nodes[index as usize] = Node {
-            deadline,
-            prev: NIL,
-            next: head,
-            slot: slot as u16,
-        };
+        self.nodes[index as usize] = Node { deadline, prev: NIL, next: head, slot: slot as u16 };
         if head != NIL {
             self.nodes[head as usize].prev = index;
         }
@@ -179,12 +169,8 @@ impl Wheel {
         if tick_of(deadline) <= self.tick {
             let slot = self.tick as usize % SLOTS;
             let head = self.heads[slot];
-            self.nodes[index as usize] = Node {
-                deadline,
-                prev: NIL,
-                next: head,
-                slot: slot as u16,
-            };
+            self.nodes[index as usize] =
+                Node { deadline, prev: NIL, next: head, slot: slot as u16 };
             if head != NIL {
                 self.nodes[head as usize].prev = index;
             }

@@ -32,11 +32,7 @@ impl Conn {
     #[inline]
     pub(crate) fn select_window(&mut self, cx: &Core, pool: &Pool) -> u16 {
         let scale = self.rcv_wscale;
-        let announced = if self.rcv_adv > self.rcv_nxt {
-            self.rcv_adv - self.rcv_nxt
-        } else {
-            0
-        };
+        let announced = if self.rcv_adv > self.rcv_nxt { self.rcv_adv - self.rcv_nxt } else { 0 };
         let free = self.free_buffer().min(0xffff << scale);
         let grows = free > announced
             && free - announced >= self.mss.min(self.rcv_buf / 2)
@@ -60,11 +56,7 @@ impl Conn {
         if self.read_closed || !self.state.can_receive() {
             return;
         }
-        let announced = if self.rcv_adv > self.rcv_nxt {
-            self.rcv_adv - self.rcv_nxt
-        } else {
-            0
-        };
+        let announced = if self.rcv_adv > self.rcv_nxt { self.rcv_adv - self.rcv_nxt } else { 0 };
         let free = self.free_buffer();
         let worth = (2 * self.mss).min(self.rcv_buf / 2);
         // While the peer still has plenty of window, the next ACK carries the update.
@@ -88,10 +80,7 @@ impl Conn {
         }
         let growth = copied.saturating_sub(self.tune_space);
         self.tune_space = copied;
-        let wanted = copied
-            .saturating_add(growth)
-            .saturating_mul(2)
-            .saturating_add(16 * self.mss);
+        let wanted = copied.saturating_add(growth).saturating_mul(2).saturating_add(16 * self.mss);
         if wanted > self.rcv_buf && cx.memory < cx.config.memory / 2 {
             self.rcv_buf = wanted.min(cx.config.max_receive_buffer);
         }

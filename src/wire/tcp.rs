@@ -106,7 +106,7 @@ impl Header {
         b[2..4].copy_from_slice(&self.dst_port.to_be_bytes());
         b[4..8].copy_from_slice(&self.seq.0.to_be_bytes());
         b[8..12].copy_from_slice(&self.ack.0.to_be_bytes());
-        b[12] = self.header_len / 4 << 4;
+        b[12] = (self.header_len / 4) << 4;
         b[13] = self.flags.bits();
         b[14..16].copy_from_slice(&self.window.to_be_bytes());
         bytes[..HEADER_LEN].copy_from_slice(&b);

@@ -94,9 +94,7 @@ impl Cubic {
         let cwnd = u64::from(w.cwnd.max(1));
         let t = ack.now.saturating_since(self.epoch.unwrap_or(ack.now));
         // RFC 9438, 4.2: between cwnd and 1.5 cwnd.
-        let target = self
-            .w_cubic(t + ack.srtt, w.mss)
-            .clamp(cwnd, cwnd + cwnd / 2);
+        let target = self.w_cubic(t + ack.srtt, w.mss).clamp(cwnd, cwnd + cwnd / 2);
         // RFC 9438, 4.3: what Reno would have; alpha is 1 once W_max is reached again.
         let alpha = if self.w_est < self.w_max { ALPHA } else { 1024 };
         self.est_credit += u64::from(ack.newly) * u64::from(w.mss) * alpha;
@@ -172,15 +170,8 @@ mod tests {
     fn the_window_returns_to_w_max_after_k() {
         // RFC 9438: W_max = 1000 segments, reduced to 700: K = cbrt(300 / 0.4) = 9.086 s.
         let mss = 1000;
-        let mut cubic = Cubic {
-            w_max: 1_000_000,
-            ..Cubic::default()
-        };
-        let w = Window {
-            cwnd: 700_000,
-            ssthresh: 700_000,
-            mss,
-        };
+        let mut cubic = Cubic { w_max: 1_000_000, ..Cubic::default() };
+        let w = Window { cwnd: 700_000, ssthresh: 700_000, mss };
         cubic.start_epoch(&w, Instant::ZERO);
         assert!((9_070..9_100).contains(&cubic.k), "{}", cubic.k);
         let at = |ms| cubic.w_cubic(Duration::from_millis(ms), mss) / 1000;

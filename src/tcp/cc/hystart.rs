@@ -73,10 +73,8 @@ impl HyStart {
             if self.last_round_min == NONE {
                 return;
             }
-            let thresh = (self.last_round_min / u64::from(MIN_RTT_DIVISOR)).clamp(
-                MIN_RTT_THRESH.as_nanos() as u64,
-                MAX_RTT_THRESH.as_nanos() as u64,
-            );
+            let thresh = (self.last_round_min / u64::from(MIN_RTT_DIVISOR))
+                .clamp(MIN_RTT_THRESH.as_nanos() as u64, MAX_RTT_THRESH.as_nanos() as u64);
             if self.current_round_min >= self.last_round_min + thresh {
                 self.css_baseline = self.current_round_min;
                 self.css_rounds = Some(0);

@@ -24,11 +24,7 @@ const MAX_CWND: u32 = 1 << 30;
 impl Window {
     /// RFC 6928, section 2: ten segments at the start.
     pub(crate) fn initial(mss: u32) -> Window {
-        Window {
-            cwnd: initial_window(mss),
-            ssthresh: MAX_CWND,
-            mss,
-        }
+        Window { cwnd: initial_window(mss), ssthresh: MAX_CWND, mss }
     }
 
     pub(crate) fn in_slow_start(&self) -> bool {
@@ -46,6 +42,7 @@ pub(crate) fn initial_window(mss: u32) -> u32 {
 }
 
 /// What an ACK says to congestion control.
+#[allow(dead_code)]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ack {
     pub(crate) now: Instant,

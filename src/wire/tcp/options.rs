@@ -86,10 +86,7 @@ impl TcpOptions {
         if let [NOP, NOP, TIMESTAMPS, 10, rest @ ..] = bytes
             && rest.len() == 8
         {
-            options.timestamps = Some(Timestamps {
-                val: u32_at(rest, 0),
-                ecr: u32_at(rest, 4),
-            });
+            options.timestamps = Some(Timestamps { val: u32_at(rest, 0), ecr: u32_at(rest, 4) });
             return Ok(options);
         }
         options.parse_each(bytes)?;
@@ -124,15 +121,11 @@ impl TcpOptions {
             (WINDOW_SCALE, 1) => self.window_scale = Some(value[0].min(14)),
             (SACK_PERMITTED, 0) => self.sack_permitted = true,
             (TIMESTAMPS, 8) => {
-                self.timestamps = Some(Timestamps {
-                    val: u32_at(value, 0),
-                    ecr: u32_at(value, 4),
-                });
+                self.timestamps = Some(Timestamps { val: u32_at(value, 0), ecr: u32_at(value, 4) });
             }
             (SACK, 8 | 16 | 24 | 32) => {
                 for block in value.chunks_exact(8) {
-                    self.sack
-                        .push(SeqNum(u32_at(block, 0)), SeqNum(u32_at(block, 4)));
+                    self.sack.push(SeqNum(u32_at(block, 0)), SeqNum(u32_at(block, 4)));
                 }
             }
             (MSS | WINDOW_SCALE | SACK_PERMITTED | TIMESTAMPS | SACK, _) => {
@@ -220,10 +213,7 @@ mod tests {
         assert_eq!(n, 20);
         options.write(&mut bytes[..n]);
         assert_eq!(TcpOptions::parse(&bytes[..n]), Ok(options));
-        options = TcpOptions {
-            timestamps: options.timestamps,
-            ..Default::default()
-        };
+        options = TcpOptions { timestamps: options.timestamps, ..Default::default() };
         options.sack.push(SeqNum(5), SeqNum(9));
         options.sack.push(SeqNum(15), SeqNum(19));
         let n = options.encoded_len();
