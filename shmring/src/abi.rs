@@ -131,11 +131,13 @@ pub mod header {
     pub const STATS_COUNT: u64 = 0x040;
     /// u64 features that the guest accepted.
     pub const FEATURES_ACCEPTED: u64 = 0x080;
-    /// u32 guest status, u32 epoch acknowledged.
+    /// u32 guest status, reserved: 0.
     pub const GUEST_STATUS: u64 = 0x088;
-    /// u32 tender status.
+    /// u32 the epoch that the guest works in.
+    pub const EPOCH_ACK: u64 = 0x08c;
+    /// u32 of [`super::status`].
     pub const TENDER_STATUS: u64 = 0x100;
-    /// u32 epoch.
+    /// u32 epoch: one more for each region that the tender attached to the device.
     pub const EPOCH: u64 = 0x104;
     /// Four classes of 32 bytes.
     pub const CLASSES: u64 = 0x200;
@@ -147,6 +149,16 @@ pub mod header {
     pub const MAX_CLASSES: usize = 4;
     /// Most queues.
     pub const MAX_QUEUES: usize = 32;
+}
+
+/// The tender's status word.
+pub mod status {
+    /// A thread of the tender's polls the rings, so that polling pays for the guest too.
+    pub const POLLING: u32 = 1;
+    /// The guest broke a queue; the rings are not served before a RESET. Bits 15:8 hold the reason.
+    pub const BROKEN: u32 = 1 << 1;
+    /// Where the reason starts: one of [`crate::tender::Violation::code`].
+    pub const REASON: u32 = 8;
 }
 
 /// Offsets in a class's row.
@@ -215,6 +227,22 @@ pub const MAX_STATS: u32 = 64;
 pub const MEM_STRIDE: u32 = 65_536;
 
 const _: () = {
+    assert!(header::MAGIC == 0 && header::VERSION == 8 && header::REGION_SIZE == 0x10);
+    assert!(header::FEATURES_OFFERED == 0x18 && header::COUNTS == 0x20);
+    assert!(header::STATS == 0x38 && header::STATS_COUNT == 0x40);
+    assert!(header::FEATURES_ACCEPTED == 0x80 && header::GUEST_STATUS == 0x88);
+    assert!(header::EPOCH_ACK == header::GUEST_STATUS + 4);
+    assert!(header::TENDER_STATUS == 0x100 && header::EPOCH == header::TENDER_STATUS + 4);
+    // What each side writes has cache lines of its own.
+    assert!(header::STATS_COUNT + 8 <= header::FEATURES_ACCEPTED);
+    assert!(header::EPOCH_ACK + 4 <= header::TENDER_STATUS && header::EPOCH + 4 <= header::CLASSES);
+    assert!(class::BASE == 0 && class::SHAPE == 8 && class::FIRST_ID + 8 <= class::ROW);
+    assert!(queue::TYPE == 0 && queue::CTRL == 8 && queue::DESC == 16);
+    assert!(queue::SHAPE + 8 <= queue::ROW);
+    assert!(ctrl::PROD == 0 && ctrl::CONS == 0x80 && ctrl::CONS_EVENT == 0x100);
+    assert!(ctrl::PROD_EVENT + 0x80 == ctrl::LEN);
+    assert!(offer::TYPE & 1 << 30 != 0 && offer::LEN == 16);
+    assert!(port::BASE.is_multiple_of(8) && port::KICK < 8);
     assert!(header::QUEUES + header::MAX_QUEUES as u64 * queue::ROW == header::LEN);
     assert!(header::CLASSES + header::MAX_CLASSES as u64 * class::ROW <= header::QUEUES);
     assert!(1 << DESC_LOG2 == DESC_LEN);
@@ -288,6 +316,15 @@ impl Desc {
             | u64::from(self.csum_offset) << 48
             | u64::from(self.gso_type) << 56;
         [w0, w1]
+    }
+
+    /// Whether it says more than where bytes lie: only the first descriptor of a frame may.
+    pub fn has_offloads(&self) -> bool {
+        !(self.flags - Flags::NEXT).is_empty()
+            || self.gso_type != 0
+            || self.gso_size != 0
+            || self.csum_start != 0
+            || self.csum_offset != 0
     }
 
     /// Reads the two words.

@@ -3,8 +3,8 @@
 #![forbid(unsafe_code)]
 
 use crate::{
-    abi::{DESC_LEN, ctrl},
-    memory::SharedMemory,
+    abi::{DESC_LEN, ctrl, queue},
+    memory::{RingMemory, SharedMemory, Word},
 };
 use core::sync::atomic::Ordering;
 
@@ -20,58 +20,87 @@ pub struct Layout {
 }
 
 impl Layout {
-    fn desc_at(&self, index: u32) -> u64 {
-        self.desc + u64::from(index & (self.entries - 1)) * DESC_LEN
+    /// Whether the ring lies in a region of `len` bytes, aligned, and is of a legal size.
+    pub fn is_valid(&self, len: u64) -> bool {
+        let inside = |start: u64, bytes: u64| start.checked_add(bytes).is_some_and(|e| e <= len);
+        self.entries.is_power_of_two()
+            && (2..=1 << queue::MAX_LOG2).contains(&self.entries)
+            && self.ctrl.is_multiple_of(128)
+            && self.desc.is_multiple_of(DESC_LEN)
+            && inside(self.ctrl, ctrl::LEN)
+            && inside(self.desc, u64::from(self.entries) * DESC_LEN)
     }
 }
 
-/// The peer's index is further from ours than the ring is long.
+/// The peer's index is further from ours than the ring is long, or moved back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadIndex;
 
-/// Whether a consumer that waits for `event` is to be told of a move from `old` to `new`
-/// (virtio's `need_event`, wrapping).
+/// Whether somebody who waits for `event` is to be told of a move from `old` to `new` (virtio's
+/// `need_event`, wrapping).
 pub fn need_event(event: u32, new: u32, old: u32) -> bool {
     new.wrapping_sub(event).wrapping_sub(1) < new.wrapping_sub(old)
 }
 
 /// The end that writes descriptors.
 #[derive(Debug)]
-pub struct Producer<M> {
-    memory: M,
-    layout: Layout,
+pub struct Producer<R> {
+    ring: R,
+    entries: u32,
     prod: u32,
     published: u32,
     cons: u32,
 }
 
-impl<M: SharedMemory> Producer<M> {
-    /// An empty ring's producer.
-    pub fn new(memory: M, layout: Layout) -> Self {
-        Producer { memory, layout, prod: 0, published: 0, cons: 0 }
+impl<R: RingMemory> Producer<R> {
+    /// The producer of the ring at `layout`, going on at the indices that it finds there.
+    ///
+    /// # Errors
+    /// [`BadIndex`] when they are further apart than the ring is long.
+    ///
+    /// # Panics
+    /// When the layout is not valid in `memory`.
+    pub fn new<M: SharedMemory<Ring = R>>(memory: &M, layout: Layout) -> Result<Self, BadIndex> {
+        Producer::of(memory.ring(layout), layout.entries)
+    }
+
+    /// Likewise, of a ring whose words are at hand.
+    ///
+    /// # Errors
+    /// [`BadIndex`] as in [`Producer::new`].
+    pub fn of(ring: R, entries: u32) -> Result<Self, BadIndex> {
+        let prod = ring.load(Word::Prod, Ordering::Relaxed);
+        let cons = ring.load(Word::Cons, Ordering::Acquire);
+        if prod.wrapping_sub(cons) > entries {
+            return Err(BadIndex);
+        }
+        Ok(Producer { ring, entries, prod, published: prod, cons })
     }
 
     /// Entries of the ring.
     pub fn entries(&self) -> u32 {
-        self.layout.entries
+        self.entries
     }
 
     /// Entries that can be written without another look at the peer's index.
+    #[inline]
     pub fn room(&self) -> u32 {
-        self.layout.entries - self.prod.wrapping_sub(self.cons)
+        self.entries - self.in_flight()
     }
 
-    /// Entries written and not consumed as far as known.
+    /// Entries written and not given back as far as known.
+    #[inline]
     pub fn in_flight(&self) -> u32 {
         self.prod.wrapping_sub(self.cons)
     }
 
-    /// Looks at the peer's index; returns how many more entries it has consumed.
+    /// Looks at the peer's index; returns how many more entries it has given back.
     ///
     /// # Errors
     /// [`BadIndex`] when the peer claims to have consumed what was not published.
+    #[inline]
     pub fn refresh(&mut self) -> Result<u32, BadIndex> {
-        let cons = self.memory.load_u32(self.layout.ctrl + ctrl::CONS, Ordering::Acquire);
+        let cons = self.ring.load(Word::Cons, Ordering::Acquire);
         let consumed = cons.wrapping_sub(self.cons);
         if consumed > self.published.wrapping_sub(self.cons) {
             return Err(BadIndex);
@@ -84,61 +113,90 @@ impl<M: SharedMemory> Producer<M> {
     ///
     /// # Panics
     /// When there is no room: the caller asks first.
+    #[inline]
     pub fn write(&mut self, words: [u64; 2]) {
-        assert!(self.room() > 0, "ring is full");
-        let at = self.layout.desc_at(self.prod);
-        self.memory.store_u64(at, words[0]);
-        self.memory.store_u64(at + 8, words[1]);
+        assert!(self.in_flight() < self.entries, "ring is full");
+        self.ring.write(self.prod, words);
         self.prod = self.prod.wrapping_add(1);
     }
 
     /// Makes everything written visible, with one fence for all of it; whether the peer sleeps and
     /// is to be kicked.
     #[must_use]
+    #[inline]
     pub fn publish(&mut self) -> bool {
         let old = self.published;
         if old == self.prod {
             return false;
         }
-        self.memory.store_u32(self.layout.ctrl + ctrl::PROD, self.prod, Ordering::Release);
+        self.ring.store(Word::Prod, self.prod, Ordering::Release);
         self.published = self.prod;
         // Pairs with the fence of the consumer between arming and its second look: one of the two
         // sees the other's store.
-        self.memory.fence();
-        let event = self.memory.load_u32(self.layout.ctrl + ctrl::CONS_EVENT, Ordering::Relaxed);
-        need_event(event, self.prod, old)
+        self.ring.fence();
+        need_event(self.ring.load(Word::ConsEvent, Ordering::Relaxed), self.prod, old)
     }
 
-    /// Asks to be kicked when the peer consumes past `entries` more; a fence and another
-    /// [`Producer::refresh`] must follow before sleeping.
+    /// Asks to be kicked when the peer has given back `entries` more; a fence and another
+    /// [`Producer::refresh`] must follow before sleeping. Only for rings whose consumer uses
+    /// [`Consumer::release_notify`].
     pub fn arm(&self, entries: u32) {
         let event = self.cons.wrapping_add(entries).wrapping_sub(1);
-        self.memory.store_u32(self.layout.ctrl + ctrl::PROD_EVENT, event, Ordering::Relaxed);
+        self.ring.store(Word::ProdEvent, event, Ordering::Relaxed);
+    }
+
+    /// Arms for `entries` more, fences and looks again; whether nothing came back and the caller
+    /// may sleep.
+    ///
+    /// # Errors
+    /// [`BadIndex`] as in [`Producer::refresh`].
+    pub fn may_sleep(&mut self, entries: u32) -> Result<bool, BadIndex> {
+        self.arm(entries);
+        self.ring.fence();
+        Ok(self.refresh()? == 0)
     }
 }
 
 /// The end that reads descriptors.
 #[derive(Debug)]
-pub struct Consumer<M> {
-    memory: M,
-    layout: Layout,
+pub struct Consumer<R> {
+    ring: R,
+    entries: u32,
     cons: u32,
     released: u32,
     prod: u32,
 }
 
-impl<M: SharedMemory> Consumer<M> {
-    /// An empty ring's consumer.
-    pub fn new(memory: M, layout: Layout) -> Self {
-        Consumer { memory, layout, cons: 0, released: 0, prod: 0 }
+impl<R: RingMemory> Consumer<R> {
+    /// The consumer of the ring at `layout`, going on at the index that it finds there.
+    ///
+    /// # Errors
+    /// [`BadIndex`] when the producer's is further away than the ring is long.
+    ///
+    /// # Panics
+    /// When the layout is not valid in `memory`.
+    pub fn new<M: SharedMemory<Ring = R>>(memory: &M, layout: Layout) -> Result<Self, BadIndex> {
+        Consumer::of(memory.ring(layout), layout.entries)
+    }
+
+    /// Likewise, of a ring whose words are at hand.
+    ///
+    /// # Errors
+    /// [`BadIndex`] as in [`Consumer::new`].
+    pub fn of(ring: R, entries: u32) -> Result<Self, BadIndex> {
+        let cons = ring.load(Word::Cons, Ordering::Relaxed);
+        let mut this = Consumer { ring, entries, cons, released: cons, prod: cons };
+        this.refresh()?;
+        Ok(this)
     }
 
     /// Entries of the ring.
     pub fn entries(&self) -> u32 {
-        self.layout.entries
+        self.entries
     }
 
     /// Entries that can be taken without another look at the peer's index.
+    #[inline]
     pub fn ready(&self) -> u32 {
         self.prod.wrapping_sub(self.cons)
     }
@@ -147,10 +205,11 @@ impl<M: SharedMemory> Consumer<M> {
     ///
     /// # Errors
     /// [`BadIndex`] when the peer claims more than the ring holds, or takes back what it published.
+    #[inline]
     pub fn refresh(&mut self) -> Result<u32, BadIndex> {
-        let prod = self.memory.load_u32(self.layout.ctrl + ctrl::PROD, Ordering::Acquire);
+        let prod = self.ring.load(Word::Prod, Ordering::Acquire);
         let pending = prod.wrapping_sub(self.released);
-        if pending > self.layout.entries || pending < self.prod.wrapping_sub(self.released) {
+        if pending > self.entries || pending < self.prod.wrapping_sub(self.released) {
             return Err(BadIndex);
         }
         self.prod = prod;
@@ -161,44 +220,64 @@ impl<M: SharedMemory> Consumer<M> {
     ///
     /// # Panics
     /// When it is not ready: the caller asks first.
+    #[inline]
     pub fn peek(&self, n: u32) -> [u64; 2] {
         assert!(n < self.ready(), "entry is not ready");
-        let at = self.layout.desc_at(self.cons.wrapping_add(n));
-        [self.memory.load_u64(at), self.memory.load_u64(at + 8)]
+        self.ring.read(self.cons.wrapping_add(n))
     }
 
-    /// Takes `n` entries; the peer may not reuse them before [`Consumer::release`].
+    /// Takes `n` entries; the peer may not reuse them before they are released.
     ///
     /// # Panics
     /// When fewer are ready.
+    #[inline]
     pub fn take(&mut self, n: u32) {
         assert!(n <= self.ready(), "entries are not ready");
         self.cons = self.cons.wrapping_add(n);
     }
 
-    /// Gives back everything taken; whether the peer waits for room and is to be kicked.
+    /// Gives back everything taken, to a producer that never sleeps for room (FILL, RX).
+    #[inline]
+    pub fn release(&mut self) {
+        if self.released != self.cons {
+            self.ring.store(Word::Cons, self.cons, Ordering::Release);
+            self.released = self.cons;
+        }
+    }
+
+    /// Gives back everything taken, with one fence for all of it; whether the peer waits for that
+    /// and is to be kicked (TX).
     #[must_use]
-    pub fn release(&mut self) -> bool {
+    #[inline]
+    pub fn release_notify(&mut self) -> bool {
         let old = self.released;
         if old == self.cons {
             return false;
         }
-        self.memory.store_u32(self.layout.ctrl + ctrl::CONS, self.cons, Ordering::Release);
-        self.released = self.cons;
-        self.memory.fence();
-        let event = self.memory.load_u32(self.layout.ctrl + ctrl::PROD_EVENT, Ordering::Relaxed);
-        need_event(event, self.cons, old)
+        self.release();
+        // Pairs with the fence of the producer between arming and its second look.
+        self.ring.fence();
+        need_event(self.ring.load(Word::ProdEvent, Ordering::Relaxed), self.cons, old)
     }
 
     /// Asks to be kicked for the next entry; a fence and another [`Consumer::refresh`] must follow
     /// before sleeping.
     pub fn arm(&self) {
-        self.memory.store_u32(self.layout.ctrl + ctrl::CONS_EVENT, self.prod, Ordering::Relaxed);
+        self.ring.store(Word::ConsEvent, self.prod, Ordering::Relaxed);
+    }
+
+    /// Arms, fences and looks again; whether nothing is ready and the caller may sleep.
+    ///
+    /// # Errors
+    /// [`BadIndex`] as in [`Consumer::refresh`].
+    pub fn may_sleep(&mut self) -> Result<bool, BadIndex> {
+        self.arm();
+        self.ring.fence();
+        Ok(self.refresh()? == 0)
     }
 
     /// Takes back [`Consumer::arm`]: no kick until armed again.
     pub fn disarm(&self) {
-        let far = self.prod.wrapping_sub(1);
-        self.memory.store_u32(self.layout.ctrl + ctrl::CONS_EVENT, far, Ordering::Relaxed);
+        self.ring.store(Word::ConsEvent, self.prod.wrapping_sub(1), Ordering::Relaxed);
     }
 }

@@ -64,6 +64,7 @@ impl Drop for World {
 
 fn config(origin: u64) -> RegionConfig {
     RegionConfig {
+        pairs: 1,
         entries: 16,
         offered: Features::all(),
         accepted: Features::all() - Features::STATS - Features::MEM_CLASS,
@@ -88,7 +89,7 @@ fn frames_travel_both_ways_and_every_buffer_comes_back() {
     let world = World::new();
     let pool = world.pool();
     let (mut tx, mut rx) =
-        Region::build(world.words(), &config(world.origin()), &pool).rings.unwrap();
+        Region::build(world.words(), &config(world.origin()), &pool).pairs.remove(0);
     let mut attached = attach(world.words(), &limits()).unwrap();
     let pair = &mut attached.pairs[0];
     let _ = rx.refill(16).unwrap();
@@ -100,7 +101,7 @@ fn frames_travel_both_ways_and_every_buffer_comes_back() {
         let _ = tx.publish();
 
         assert_eq!(pair.tx.refresh().unwrap(), 2);
-        let sent = pair.tx.next().unwrap().unwrap();
+        let sent = pair.tx.next().unwrap().unwrap().clone();
         assert_eq!((sent.csum, sent.gso), (Some((20, 16)), Some((gso::TCPV4, 1448))));
         let bytes: Vec<u8> =
             sent.spans().iter().flat_map(|span| world.bytes(*span).to_vec()).collect();
@@ -124,7 +125,7 @@ fn frames_travel_both_ways_and_every_buffer_comes_back() {
         let info = rx.pop(|slice| got.push(slice)).unwrap().unwrap();
         assert!(info.csum_valid);
         assert_eq!(got.iter().flat_map(|slice| slice.to_vec()).collect::<Vec<_>>(), echo);
-        let _ = rx.release();
+        rx.release();
         drop(got);
         let _ = rx.refill(16).unwrap();
         tx.reclaim().unwrap();
@@ -136,7 +137,8 @@ fn frames_travel_both_ways_and_every_buffer_comes_back() {
 fn a_sleeper_that_armed_is_kicked_once() {
     let world = World::new();
     let pool = world.pool();
-    let (mut tx, _rx) = Region::build(world.words(), &config(world.origin()), &pool).rings.unwrap();
+    let (mut tx, _rx) =
+        Region::build(world.words(), &config(world.origin()), &pool).pairs.remove(0);
     let mut attached = attach(world.words(), &limits()).unwrap();
     let tender = &mut attached.pairs[0].tx;
     let mut send = || {
@@ -161,7 +163,7 @@ fn static_bytes_go_by_reference_through_the_memory_class() {
     let mut config = config(world.origin());
     config.accepted |= Features::MEM_CLASS;
     config.mem = Some(shmring::guest::MemClass { size: MEMORY as u64 });
-    let (mut tx, _rx) = Region::build(world.words(), &config, &pool).rings.unwrap();
+    let (mut tx, _rx) = Region::build(world.words(), &config, &pool).pairs.remove(0);
     let mut attached = attach(world.words(), &limits()).unwrap();
     // A page of the guest outside its pool, across a 64 KiB line.
     let at = 0x5_fff0;
@@ -175,7 +177,7 @@ fn static_bytes_go_by_reference_through_the_memory_class() {
     let _ = tx.publish();
     let pair = &mut attached.pairs[0];
     pair.tx.refresh().unwrap();
-    let sent = pair.tx.next().unwrap().unwrap();
+    let sent = pair.tx.next().unwrap().unwrap().clone();
     assert_eq!(sent.len, 54 + 64);
     assert_eq!(sent.spans()[1], tender::Span { address: at, len: 16 });
     assert_eq!(sent.spans()[2], tender::Span { address: at + 16, len: 48 });
@@ -185,7 +187,8 @@ fn static_bytes_go_by_reference_through_the_memory_class() {
 fn a_broken_queue_stays_broken_and_says_why() {
     let world = World::new();
     let pool = world.pool();
-    let (mut tx, _rx) = Region::build(world.words(), &config(world.origin()), &pool).rings.unwrap();
+    let (mut tx, _rx) =
+        Region::build(world.words(), &config(world.origin()), &pool).pairs.remove(0);
     let mut attached = attach(world.words(), &limits()).unwrap();
     tx.push(TxInfo { csum: Some((60, 16)), gso: None }, [frame(&pool, &[7; 54])].into_iter());
     let _ = tx.publish();

@@ -1,14 +1,16 @@
-//! Laying out a region with one queue pair.
+//! Laying out a region.
 
-use super::{RxRing, TxRing};
+use super::{Broken, RxRing, TxRing, tx::Reach};
 use crate::{
     Pool,
     abi::{
         DESC_LEN, DESC_LOG2, Features, MAGIC, MAJOR, MEM_STRIDE, MINOR, class, ctrl, header, queue,
+        status,
     },
-    memory::SharedMemory,
-    ring::Layout,
+    memory::{RingMemory, SharedMemory, Word},
+    ring::{Consumer, Layout, Producer},
 };
+use alloc::{vec, vec::Vec};
 use core::sync::atomic::Ordering;
 
 /// A class for TX that covers the guest's memory as a whole.
@@ -21,6 +23,8 @@ pub struct MemClass {
 /// What a region is laid out for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RegionConfig {
+    /// Queue pairs, at least 1 and as many as were offered; each takes three rings.
+    pub pairs: u16,
     /// Entries of each ring, a power of two up to 2^15.
     pub entries: u32,
     /// Features that the tender offered.
@@ -38,97 +42,194 @@ pub struct RegionConfig {
 
 impl RegionConfig {
     const CTRL: u64 = 0x1000;
-    const DESC: u64 = 0x2000;
 
-    /// Bytes that the region needs, a multiple of the page size.
-    pub fn size(&self) -> u64 {
-        if self.accepted.contains(Features::RINGS) {
-            (Self::DESC + 3 * self.ring_bytes()).next_multiple_of(4096)
-        } else {
-            4096
-        }
+    fn queues(&self) -> u64 {
+        if self.accepted.contains(Features::RINGS) { 3 * u64::from(self.pairs) } else { 0 }
+    }
+
+    /// Descriptors start on a page behind all control words.
+    fn desc(&self) -> u64 {
+        (Self::CTRL + self.queues() * ctrl::LEN).next_multiple_of(4096)
     }
 
     fn ring_bytes(&self) -> u64 {
         u64::from(self.entries) * DESC_LEN
     }
+
+    /// Bytes that the region needs, a multiple of the page size.
+    pub fn size(&self) -> u64 {
+        match self.queues() {
+            0 => 4096,
+            queues => (self.desc() + queues * self.ring_bytes()).next_multiple_of(4096),
+        }
+    }
+
+    fn layout(&self, i: u64) -> Layout {
+        Layout {
+            ctrl: Self::CTRL + i * ctrl::LEN,
+            desc: self.desc() + i * self.ring_bytes(),
+            entries: self.entries,
+        }
+    }
+
+    fn check(&self) {
+        assert!(self.entries.is_power_of_two() && self.entries <= 1 << queue::MAX_LOG2);
+        assert!(self.offered.contains(self.accepted) && self.accepted.closed());
+        assert!((1..=header::MAX_QUEUES as u64 / 3).contains(&u64::from(self.pairs)));
+    }
 }
 
-/// A region that was laid out: the rings of its queue pair, or none without [`Features::RINGS`].
+/// A region that was laid out.
 #[derive(Debug)]
-pub struct Region<M> {
-    /// The rings.
-    pub rings: Option<(TxRing<M>, RxRing<M>)>,
+pub struct Region<M: SharedMemory> {
+    /// The rings of each queue pair; none without [`Features::RINGS`].
+    pub pairs: Vec<(TxRing<M>, RxRing<M>)>,
 }
 
-impl<M: SharedMemory + Copy> Region<M> {
-    /// Writes the constant parts into zeroed `memory`. The caller then attaches it.
+impl<M: SharedMemory> Region<M> {
+    /// Writes a region into `memory`, whose content does not matter. The caller then attaches it.
+    /// Received frames lie in `pool`.
     ///
     /// # Panics
-    /// When the memory is smaller than [`RegionConfig::size`], the entries are no power of two, or
-    /// the accepted features are not closed or not on offer.
+    /// When the memory is smaller than [`RegionConfig::size`], or the configuration is out of its
+    /// stated bounds.
     pub fn build(memory: M, config: &RegionConfig, pool: &Pool) -> Region<M> {
+        Region::build_with(memory, config, pool, None)
+    }
+
+    /// Likewise, with a second pool of larger buffers, which may be sent from.
+    ///
+    /// # Panics
+    /// As [`Region::build`].
+    pub fn build_with(
+        memory: M,
+        config: &RegionConfig,
+        pool: &Pool,
+        large: Option<&Pool>,
+    ) -> Region<M> {
         assert!(memory.len() >= config.size(), "region is too small");
-        assert!(config.entries.is_power_of_two() && config.entries <= 1 << queue::MAX_LOG2);
-        assert!(config.offered.contains(config.accepted) && config.accepted.closed());
-        let rings = config.accepted.contains(Features::RINGS);
-        let mem = config.mem.filter(|_| config.accepted.contains(Features::MEM_CLASS));
-        let (queues, classes) = if rings { (3, 1 + u64::from(mem.is_some())) } else { (0, 0) };
-        memory.store_u64(
-            header::VERSION,
-            u64::from(MAJOR) | u64::from(MINOR) << 16 | header::LEN << 32,
-        );
+        config.check();
+        for at in (0..header::LEN).step_by(8) {
+            memory.store_u64(at, 0);
+        }
+        let version = u64::from(MAJOR) | u64::from(MINOR) << 16 | header::LEN << 32;
+        memory.store_u64(header::VERSION, version);
         memory.store_u64(header::REGION_SIZE, config.size());
         memory.store_u64(header::FEATURES_OFFERED, config.offered.bits());
         memory.store_u64(header::FEATURES_ACCEPTED, config.accepted.bits());
-        memory.store_u64(header::COUNTS, queues | classes << 16);
         if let Some((address, records)) = config.stats {
             memory.store_u64(header::STATS, address);
             memory.store_u64(header::STATS_COUNT, records.into());
         }
+        let mut pairs = Vec::new();
+        let mut classes = 0;
+        if config.accepted.contains(Features::RINGS) {
+            let reach;
+            (classes, reach) = write_classes(&memory, config, pool, large);
+            for pair in 0..config.pairs {
+                pairs.push(write_pair(&memory, config, pair, pool, &reach));
+            }
+        }
+        memory.store_u64(header::COUNTS, config.queues() | classes << 16);
         memory.store_u64(header::MAGIC, MAGIC);
-        if !rings {
-            return Region { rings: None };
-        }
-        let shape = pool.config();
-        let base = pool.base().as_ptr() as u64 - config.origin;
-        write_class(&memory, 0, base, shape.stride as u32, shape.count as u32, 0);
-        let first_mem_id = shape.count as u32;
-        if let Some(mem) = mem {
-            let count = (mem.size / u64::from(MEM_STRIDE)) as u32;
-            write_class(&memory, 1, 0, MEM_STRIDE, count, first_mem_id);
-        }
-        let layout = |i: u64, kind: u16| {
-            let layout = Layout {
-                ctrl: RegionConfig::CTRL + i * ctrl::LEN,
-                desc: RegionConfig::DESC + i * config.ring_bytes(),
-                entries: config.entries,
-            };
-            write_queue(&memory, i, kind, layout);
-            layout
-        };
-        let (tx, fill, rx) = (layout(0, queue::TX), layout(1, queue::FILL), layout(2, queue::RX));
-        let tx = TxRing::new(memory, tx, pool.clone(), config.origin, mem.map(|_| first_mem_id));
-        let rx = RxRing::new(memory, fill, rx, pool.clone());
-        Region { rings: Some((tx, rx)) }
+        Region { pairs }
     }
 }
 
-fn write_class(memory: &impl SharedMemory, i: u64, base: u64, stride: u32, count: u32, first: u32) {
-    let row = header::CLASSES + i * class::ROW;
-    memory.store_u64(row + class::BASE, base);
-    memory.store_u64(row + class::SHAPE, u64::from(stride) | u64::from(count) << 32);
-    memory.store_u64(row + class::FIRST_ID, first.into());
+fn write_classes(
+    memory: &impl SharedMemory,
+    config: &RegionConfig,
+    pool: &Pool,
+    large: Option<&Pool>,
+) -> (u64, Reach) {
+    let mut reach = Reach { pools: vec![], mem_first_id: None, origin: config.origin };
+    let (mut classes, mut next_id) = (0, 0);
+    let mut row = |base: u64, stride: u32, count: u32| {
+        let row = header::CLASSES + classes * class::ROW;
+        memory.store_u64(row + class::BASE, base);
+        memory.store_u64(row + class::SHAPE, u64::from(stride) | u64::from(count) << 32);
+        memory.store_u64(row + class::FIRST_ID, u64::from(next_id));
+        classes += 1;
+        let first = next_id;
+        next_id += count;
+        first
+    };
+    for pool in [Some(pool), large].into_iter().flatten() {
+        let shape = pool.config();
+        let base = pool.base().as_ptr() as u64 - config.origin;
+        let first = row(base, shape.stride as u32, shape.count as u32);
+        reach.pools.push((pool.clone(), first));
+    }
+    if let Some(mem) = config.mem.filter(|_| config.accepted.contains(Features::MEM_CLASS)) {
+        let count = (mem.size / u64::from(MEM_STRIDE)) as u32;
+        reach.mem_first_id = Some(row(0, MEM_STRIDE, count));
+    }
+    (classes, reach)
 }
 
-fn write_queue(memory: &impl SharedMemory, i: u64, kind: u16, layout: Layout) {
-    let row = header::QUEUES + i * queue::ROW;
-    memory.store_u64(row + queue::TYPE, kind.into());
-    memory.store_u64(row + queue::CTRL, layout.ctrl);
-    memory.store_u64(row + queue::DESC, layout.desc);
-    let log2 = u64::from(layout.entries.trailing_zeros());
-    memory.store_u64(row + queue::SHAPE, log2 | u64::from(DESC_LOG2) << 8);
-    for word in [ctrl::CONS_EVENT, ctrl::PROD_EVENT] {
-        memory.store_u32(layout.ctrl + word, u32::MAX, Ordering::Relaxed);
+fn write_pair<M: SharedMemory>(
+    memory: &M,
+    config: &RegionConfig,
+    pair: u16,
+    pool: &Pool,
+    reach: &Reach,
+) -> (TxRing<M>, RxRing<M>) {
+    let queue = |n: u64, kind: u16| {
+        let i = 3 * u64::from(pair) + n;
+        let layout = config.layout(i);
+        let row = header::QUEUES + i * queue::ROW;
+        memory.store_u64(row + queue::TYPE, u64::from(kind) | u64::from(pair) << 16);
+        memory.store_u64(row + queue::CTRL, layout.ctrl);
+        memory.store_u64(row + queue::DESC, layout.desc);
+        let log2 = u64::from(layout.entries.trailing_zeros());
+        memory.store_u64(row + queue::SHAPE, log2 | u64::from(DESC_LOG2) << 8);
+        let words = memory.ring(layout);
+        for (word, start) in [
+            (Word::Prod, 0),
+            (Word::Cons, 0),
+            (Word::ConsEvent, u32::MAX),
+            (Word::ProdEvent, u32::MAX),
+        ] {
+            words.store(word, start, Ordering::Relaxed);
+        }
+        layout
+    };
+    let tx = Producer::new(memory, queue(0, queue::TX));
+    let fill = Producer::new(memory, queue(1, queue::FILL));
+    let rx = Consumer::new(memory, queue(2, queue::RX));
+    let (Ok(tx), Ok(fill), Ok(rx)) = (tx, fill, rx) else {
+        panic!("the memory of a region is written by somebody else")
+    };
+    (TxRing::new(tx, reach.clone()), RxRing::new(fill, rx, pool.clone(), config.accepted))
+}
+
+/// What the tender says about an attached region.
+#[derive(Debug)]
+pub struct Watch<M> {
+    memory: M,
+    epoch: u32,
+}
+
+impl<M: SharedMemory> Watch<M> {
+    /// Acknowledges the epoch of a region that the tender has just attached.
+    pub fn new(memory: M) -> Watch<M> {
+        let epoch = memory.load_u32(header::EPOCH, Ordering::Relaxed);
+        memory.store_u32(header::EPOCH_ACK, epoch, Ordering::Relaxed);
+        Watch { memory, epoch }
+    }
+
+    /// Whether a thread of the tender's polls, so that polling pays here too.
+    ///
+    /// # Errors
+    /// [`Broken::Refused`] or [`Broken::Epoch`] when the rings are not served any more.
+    pub fn polling(&self) -> Result<bool, Broken> {
+        let word = self.memory.load_u32(header::TENDER_STATUS, Ordering::Relaxed);
+        if word & status::BROKEN != 0 {
+            return Err(Broken::Refused((word >> status::REASON) as u8));
+        }
+        if self.memory.load_u32(header::EPOCH, Ordering::Relaxed) != self.epoch {
+            return Err(Broken::Epoch);
+        }
+        Ok(word & status::POLLING != 0)
     }
 }

@@ -3,9 +3,9 @@
 use super::Broken;
 use crate::{
     PacketBuf, Pool, Slice,
-    abi::{Desc, Flags, MAX_FRAGS},
+    abi::{Desc, Features, Flags, MAX_FRAGS, gso},
     memory::SharedMemory,
-    ring::{Consumer, Layout, Producer},
+    ring::{Consumer, Producer},
 };
 use alloc::collections::VecDeque;
 
@@ -23,38 +23,52 @@ pub struct RxInfo {
 
 /// The FILL and RX rings and the buffers out through them.
 #[derive(Debug)]
-pub struct RxRing<M> {
-    fill: Producer<M>,
-    rx: Consumer<M>,
+pub struct RxRing<M: SharedMemory> {
+    fill: Producer<M::Ring>,
+    rx: Consumer<M::Ring>,
     lent: VecDeque<PacketBuf>,
     pool: Pool,
+    features: Features,
+    broken: Option<Broken>,
 }
 
-impl<M: SharedMemory + Copy> RxRing<M> {
-    pub(super) fn new(memory: M, fill: Layout, rx: Layout, pool: Pool) -> Self {
-        let lent = VecDeque::with_capacity(fill.entries as usize);
-        RxRing { fill: Producer::new(memory, fill), rx: Consumer::new(memory, rx), lent, pool }
+impl<M: SharedMemory> RxRing<M> {
+    pub(super) fn new(
+        fill: Producer<M::Ring>,
+        rx: Consumer<M::Ring>,
+        pool: Pool,
+        features: Features,
+    ) -> Self {
+        let lent = VecDeque::with_capacity((fill.entries() + rx.entries()) as usize);
+        RxRing { fill, rx, lent, pool, features, broken: None }
+    }
+
+    fn check(&self) -> Result<(), Broken> {
+        self.broken.map_or(Ok(()), Err)
+    }
+
+    fn fail<T>(&mut self, broken: Broken) -> Result<T, Broken> {
+        Err(*self.broken.insert(broken))
     }
 
     /// Hands empty buffers out until the ring is full, the pool is down to its reserve, or `most`
     /// are out; whether to kick.
     ///
     /// # Errors
-    /// [`Broken`] when the tender's index is out of bounds.
+    /// [`Broken`] when the tender's index is out of bounds, now or before.
     pub fn refill(&mut self, most: usize) -> Result<bool, Broken> {
-        self.fill.refresh().map_err(|_| Broken::Index)?;
+        self.check()?;
+        if self.fill.refresh().is_err() {
+            return self.fail(Broken::Index);
+        }
         while self.lent.len() < most && self.fill.room() > 0 {
             let Some(mut buf) = self.pool.alloc() else {
                 break;
             };
             buf.reset(HEADROOM);
-            let len = buf.tailroom();
-            let desc = Desc {
-                id: buf.index(),
-                offset: HEADROOM as u16,
-                len: len as u16,
-                ..Desc::default()
-            };
+            let len = buf.tailroom().min(usize::from(u16::MAX)) as u16;
+            let id = buf.index();
+            let desc = Desc { id, offset: HEADROOM as u16, len, ..Desc::default() };
             self.fill.write(desc.encode());
             self.lent.push_back(buf);
         }
@@ -69,48 +83,79 @@ impl<M: SharedMemory + Copy> RxRing<M> {
     /// Looks for frames; returns the descriptors that are ready.
     ///
     /// # Errors
-    /// [`Broken`] when the tender's index is out of bounds.
+    /// [`Broken`] when the tender's index is out of bounds, now or before.
     pub fn refresh(&mut self) -> Result<u32, Broken> {
-        self.rx.refresh().map_err(|_| Broken::Index)
+        self.check()?;
+        match self.rx.refresh() {
+            Ok(ready) => Ok(ready),
+            Err(_) => self.fail(Broken::Index),
+        }
     }
 
-    /// Takes one frame, its slices into `frags`; `None` when none is ready.
+    /// Takes one frame, its slices into `frags`; `None` when none is ready. After an error the
+    /// slices taken for this frame are of no use.
     ///
     /// # Errors
-    /// [`Broken`] when the tender returned something else than what was lent, in order.
-    pub fn pop(&mut self, mut frags: impl FnMut(Slice)) -> Result<Option<RxInfo>, Broken> {
+    /// [`Broken`] when the tender returned something else than what was lent, in order, now or
+    /// before.
+    pub fn pop(&mut self, frags: impl FnMut(Slice)) -> Result<Option<RxInfo>, Broken> {
+        self.check()?;
+        if self.rx.ready() == 0 {
+            return Ok(None);
+        }
+        match self.walk(frags) {
+            Ok(info) => Ok(Some(info)),
+            Err(broken) => self.fail(broken),
+        }
+    }
+
+    fn walk(&mut self, mut frags: impl FnMut(Slice)) -> Result<RxInfo, Broken> {
         let mut info = None;
         for n in 0..MAX_FRAGS as u32 {
             if n >= self.rx.ready() {
                 // A chain is published whole.
-                return if n == 0 { Ok(None) } else { Err(Broken::Length) };
-            }
-            let desc = Desc::decode(self.rx.peek(n)).map_err(|_| Broken::Flags)?;
-            let mut buf = self.lent.pop_front().ok_or(Broken::Buffer)?;
-            if desc.id != buf.index() || usize::from(desc.offset) != HEADROOM {
-                return Err(Broken::Buffer);
-            }
-            if usize::from(desc.len) > buf.tailroom() {
                 return Err(Broken::Length);
             }
-            buf.append(desc.len.into());
-            frags(buf.freeze());
-            info.get_or_insert(RxInfo {
-                csum_valid: desc.flags.intersects(Flags::NEEDS_CSUM | Flags::DATA_VALID),
-                gso: (desc.gso_type != 0).then_some((desc.gso_type, desc.gso_size)),
-            });
+            let desc = Desc::decode(self.rx.peek(n)).map_err(|_| Broken::Flags)?;
+            if info.is_none() {
+                info = Some(self.info(&desc)?);
+            } else if desc.has_offloads() {
+                return Err(Broken::Flags);
+            }
+            let lent = self.lent.front().ok_or(Broken::Buffer)?;
+            if desc.id != lent.index() || usize::from(desc.offset) != HEADROOM {
+                return Err(Broken::Buffer);
+            }
+            if usize::from(desc.len) > lent.tailroom() {
+                return Err(Broken::Length);
+            }
+            if let Some(mut buf) = self.lent.pop_front() {
+                buf.append(desc.len.into());
+                frags(buf.freeze());
+            }
             if !desc.flags.contains(Flags::NEXT) {
                 self.rx.take(n + 1);
-                return Ok(info);
+                return Ok(info.unwrap_or_default());
             }
         }
         Err(Broken::Length)
     }
 
-    /// Gives the descriptors of popped frames back; whether the tender waits for room.
-    #[must_use]
-    pub fn release(&mut self) -> bool {
-        self.rx.release()
+    fn info(&self, desc: &Desc) -> Result<RxInfo, Broken> {
+        let csum_valid = desc.flags.intersects(Flags::NEEDS_CSUM | Flags::DATA_VALID);
+        if desc.gso_type == gso::NONE {
+            return Ok(RxInfo { csum_valid, gso: None });
+        }
+        let known = matches!(desc.gso_type & !gso::ECN, gso::TCPV4 | gso::TCPV6 | gso::UDP_L4);
+        if !known || desc.gso_size == 0 || !self.features.contains(Features::RX_GSO) {
+            return Err(Broken::Offload);
+        }
+        Ok(RxInfo { csum_valid, gso: Some((desc.gso_type, desc.gso_size)) })
+    }
+
+    /// Gives the descriptors of popped frames back.
+    pub fn release(&mut self) {
+        self.rx.release();
     }
 
     /// Asks to be woken by the next frame; a fence and [`RxRing::refresh`] before sleeping.
@@ -121,5 +166,18 @@ impl<M: SharedMemory + Copy> RxRing<M> {
     /// Takes back [`RxRing::arm`].
     pub fn disarm(&self) {
         self.rx.disarm();
+    }
+
+    /// Takes every lent buffer back. To be called only when the tender has answered a RESET: until
+    /// then it may write to them.
+    pub fn after_reset(mut self) {
+        self.lent.clear();
+    }
+}
+
+impl<M: SharedMemory> Drop for RxRing<M> {
+    fn drop(&mut self) {
+        // The tender may still write to these.
+        self.lent.drain(..).for_each(core::mem::forget);
     }
 }

@@ -5,9 +5,9 @@ use crate::{
     Pool, Slice,
     abi::{Desc, Flags, MAX_FRAGS, MEM_STRIDE},
     memory::SharedMemory,
-    ring::{Layout, Producer},
+    ring::Producer,
 };
-use alloc::collections::VecDeque;
+use alloc::{collections::VecDeque, vec::Vec};
 
 /// Offload facts of a frame to send; the fields of the first descriptor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,34 +18,69 @@ pub struct TxInfo {
     pub gso: Option<(u8, u16)>,
 }
 
+/// What of the guest's memory the tender can send from.
+#[derive(Clone, Debug)]
+pub(super) struct Reach {
+    /// Each pool with the id of its first buffer.
+    pub(super) pools: Vec<(Pool, u32)>,
+    /// The first id of the class that covers memory as a whole.
+    pub(super) mem_first_id: Option<u32>,
+    /// What to subtract from an address for the guest-physical one.
+    pub(super) origin: u64,
+}
+
+impl Reach {
+    /// The id and offset of a slice in one of the pools.
+    fn in_pool(&self, slice: &Slice) -> Option<(u32, usize)> {
+        let (_, first) = self.pools.iter().find(|(pool, _)| slice.is_of(pool))?;
+        let (index, offset) = slice.buffer()?;
+        Some((first + index, offset))
+    }
+
+    fn strides(&self, slice: &Slice) -> usize {
+        let start = slice.as_ptr() as u64 - self.origin;
+        let stride = u64::from(MEM_STRIDE);
+        let last = (start + (slice.len() as u64).saturating_sub(1)) / stride;
+        (last - start / stride + 1) as usize
+    }
+
+    fn in_memory(&self, first_id: u32, slice: &Slice, at: usize) -> Desc {
+        let address = slice.as_ptr() as u64 - self.origin + at as u64;
+        let offset = address % u64::from(MEM_STRIDE);
+        // The last byte of a stride goes by itself when a slice covers all of it.
+        let rest = u64::from(MEM_STRIDE) - offset;
+        let len = (slice.len() - at).min(rest as usize).min(usize::from(u16::MAX));
+        let id = first_id + (address / u64::from(MEM_STRIDE)) as u32;
+        Desc { id, offset: offset as u16, len: len as u16, ..Desc::default() }
+    }
+}
+
 /// The TX ring and what is lent through it.
 #[derive(Debug)]
-pub struct TxRing<M> {
-    ring: Producer<M>,
+pub struct TxRing<M: SharedMemory> {
+    ring: Producer<M::Ring>,
     lent: VecDeque<Slice>,
-    pool: Pool,
-    origin: u64,
-    mem_first_id: Option<u32>,
+    reach: Reach,
+    broken: Option<Broken>,
 }
 
 impl<M: SharedMemory> TxRing<M> {
-    pub(super) fn new(
-        memory: M,
-        layout: Layout,
-        pool: Pool,
-        origin: u64,
-        mem: Option<u32>,
-    ) -> Self {
-        let lent = VecDeque::with_capacity(layout.entries as usize);
-        TxRing { ring: Producer::new(memory, layout), lent, pool, origin, mem_first_id: mem }
+    pub(super) fn new(ring: Producer<M::Ring>, reach: Reach) -> Self {
+        let lent = VecDeque::with_capacity(ring.entries() as usize);
+        TxRing { ring, lent, reach, broken: None }
     }
 
     /// Takes back what the tender is done with.
     ///
     /// # Errors
-    /// [`Broken`] when its index is out of bounds.
+    /// [`Broken`] when its index is out of bounds, now or before.
     pub fn reclaim(&mut self) -> Result<(), Broken> {
-        let done = self.ring.refresh().map_err(|_| Broken::Index)?;
+        if let Some(broken) = self.broken {
+            return Err(broken);
+        }
+        let Ok(done) = self.ring.refresh() else {
+            return Err(*self.broken.insert(Broken::Index));
+        };
         self.lent.drain(..done as usize);
         Ok(())
     }
@@ -63,18 +98,13 @@ impl<M: SharedMemory> TxRing<M> {
     /// Descriptors that a slice needs, or `None` when the tender cannot reach its bytes: they are
     /// then copied into a buffer of the pool by the caller.
     pub fn descriptors(&self, slice: &Slice) -> Option<usize> {
-        if slice.is_of(&self.pool) {
+        if self.reach.in_pool(slice).is_some() {
             return Some(1);
         }
-        self.mem_first_id?;
-        let (first, last) = self.stride_range(slice);
-        Some((last - first + 1) as usize)
-    }
-
-    fn stride_range(&self, slice: &Slice) -> (u64, u64) {
-        let start = slice.as_ptr() as u64 - self.origin;
-        let stride = u64::from(MEM_STRIDE);
-        (start / stride, (start + slice.len() as u64 - 1) / stride)
+        self.reach.mem_first_id?;
+        // A stride of 65,536 bytes that is covered whole takes two, as a length has 16 bits.
+        let whole = slice.len() / MEM_STRIDE as usize;
+        Some(self.reach.strides(slice) + whole)
     }
 
     /// Writes one frame. The caller has made sure that there is [`TxRing::room`] for the sum of
@@ -84,55 +114,43 @@ impl<M: SharedMemory> TxRing<M> {
     /// When one of these does not hold.
     pub fn push(&mut self, info: TxInfo, frags: impl Iterator<Item = Slice>) {
         let mut frags = frags.peekable();
-        let mut first = true;
         let mut written = 0;
         while let Some(slice) = frags.next() {
+            assert!(!slice.is_empty(), "empty slice");
             let last_slice = frags.peek().is_none();
             let mut at = 0;
-            while at < slice.len() {
+            loop {
                 let mut desc = self.describe(&slice, at);
                 at += usize::from(desc.len);
-                if !(last_slice && at == slice.len()) {
+                let end = at == slice.len();
+                if !(last_slice && end) {
                     desc.flags |= Flags::NEXT;
                 }
-                if core::mem::take(&mut first) {
-                    if let Some((start, offset)) = info.csum {
-                        desc.flags |= Flags::NEEDS_CSUM;
-                        (desc.csum_start, desc.csum_offset) = (start, offset);
-                    }
-                    if let Some((kind, size)) = info.gso {
-                        (desc.gso_type, desc.gso_size) = (kind, size);
-                    }
+                if written == 0 {
+                    offload(&mut desc, info);
                 }
-                self.ring.write(desc.encode());
                 written += 1;
-                self.lent.push_back(if at < slice.len() {
-                    slice.clone()
-                } else {
-                    Slice::default()
-                });
+                assert!(written <= MAX_FRAGS, "too many fragments");
+                self.ring.write(desc.encode());
+                if end {
+                    break;
+                }
+                // Whole frames are given back, so one owner for the slice's descriptors is enough.
+                self.lent.push_back(Slice::default());
             }
-            if let Some(lent) = self.lent.back_mut() {
-                *lent = slice;
-            }
+            self.lent.push_back(slice);
         }
-        assert!(written <= MAX_FRAGS, "too many fragments");
     }
 
     fn describe(&self, slice: &Slice, at: usize) -> Desc {
-        let rest = slice.len() - at;
-        match slice.buffer() {
-            Some((id, offset)) if slice.is_of(&self.pool) => {
-                Desc { id, offset: offset as u16, len: rest as u16, ..Desc::default() }
+        match (self.reach.in_pool(slice), self.reach.mem_first_id) {
+            (Some((id, offset)), _) => {
+                let len = (slice.len() - at).min(usize::from(u16::MAX));
+                let offset = (offset + at) as u16;
+                Desc { id, offset, len: len as u16, ..Desc::default() }
             }
-            _ => {
-                let Some(first_id) = self.mem_first_id else { panic!("bytes out of reach") };
-                let address = slice.as_ptr() as u64 - self.origin + at as u64;
-                let offset = (address % u64::from(MEM_STRIDE)) as usize;
-                let len = rest.min(MEM_STRIDE as usize - offset).min(usize::from(u16::MAX));
-                let id = first_id + (address / u64::from(MEM_STRIDE)) as u32;
-                Desc { id, offset: offset as u16, len: len as u16, ..Desc::default() }
-            }
+            (None, Some(first_id)) => self.reach.in_memory(first_id, slice, at),
+            (None, None) => panic!("bytes out of reach"),
         }
     }
 
@@ -142,8 +160,31 @@ impl<M: SharedMemory> TxRing<M> {
         self.ring.publish()
     }
 
-    /// Asks to be woken when `entries` are done; [`TxRing::reclaim`] once more before sleeping.
+    /// Asks to be woken when `entries` are done; a fence and [`TxRing::reclaim`] before sleeping.
     pub fn arm(&self, entries: u32) {
         self.ring.arm(entries);
+    }
+
+    /// Takes everything lent back. To be called only when the tender has answered a RESET: until
+    /// then it may still read it.
+    pub fn after_reset(mut self) {
+        self.lent.clear();
+    }
+}
+
+fn offload(desc: &mut Desc, info: TxInfo) {
+    if let Some((start, offset)) = info.csum {
+        desc.flags |= Flags::NEEDS_CSUM;
+        (desc.csum_start, desc.csum_offset) = (start, offset);
+    }
+    if let Some((kind, size)) = info.gso {
+        (desc.gso_type, desc.gso_size) = (kind, size);
+    }
+}
+
+impl<M: SharedMemory> Drop for TxRing<M> {
+    fn drop(&mut self) {
+        // The tender may still read these.
+        self.lent.drain(..).for_each(core::mem::forget);
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     ring::Layout,
 };
 use alloc::vec::Vec;
+use core::fmt;
 
 /// What the tender allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,10 +43,12 @@ pub enum AttachError {
     Stats = 7,
     /// The device is attached already, or is none.
     Handle = 8,
+    /// A ring's indices are further apart than it is long.
+    Index = 9,
 }
 
-impl core::fmt::Display for AttachError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+impl fmt::Display for AttachError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             AttachError::Region => "the region is not page-aligned inside guest memory",
             AttachError::Magic => "the region has a wrong magic number or header length",
@@ -54,6 +57,7 @@ impl core::fmt::Display for AttachError {
             AttachError::Class => "a buffer class is malformed or lies outside guest memory",
             AttachError::Queue => "a queue is malformed or lies outside its region",
             AttachError::Stats => "the statistics table lies outside guest memory",
+            AttachError::Index => "a ring's indices are further apart than it is long",
             AttachError::Handle => "no such network device, or it is attached already",
         })
     }
@@ -63,7 +67,7 @@ impl core::error::Error for AttachError {}
 
 /// The rings of one queue pair.
 #[derive(Debug)]
-pub struct Pair<M> {
+pub struct Pair<M: SharedMemory> {
     /// Frames from the guest.
     pub tx: TxRing<M>,
     /// Frames to the guest, and the buffers for them.
@@ -72,7 +76,7 @@ pub struct Pair<M> {
 
 /// A region that was checked and latched.
 #[derive(Debug)]
-pub struct Attached<M> {
+pub struct Attached<M: SharedMemory> {
     /// Features in force.
     pub features: Features,
     /// Queue pairs; none without [`Features::RINGS`].
@@ -85,10 +89,7 @@ pub struct Attached<M> {
 ///
 /// # Errors
 /// [`AttachError`]; nothing is latched then.
-pub fn attach<M: SharedMemory + Clone>(
-    memory: M,
-    limits: &Limits,
-) -> Result<Attached<M>, AttachError> {
+pub fn attach<M: SharedMemory>(memory: M, limits: &Limits) -> Result<Attached<M>, AttachError> {
     let size = memory.len();
     if size < 4096 {
         return Err(AttachError::Region);
@@ -176,7 +177,7 @@ fn latch_classes(
     Ok(classes)
 }
 
-fn latch_pairs<M: SharedMemory + Clone>(
+fn latch_pairs<M: SharedMemory>(
     memory: &M,
     queues: usize,
     limits: &Limits,
@@ -193,10 +194,10 @@ fn latch_pairs<M: SharedMemory + Clone>(
         let mut row =
             |n: usize, kind: u16| latch_queue(memory, pair * 3 + n, kind, pair as u16, &mut taken);
         let (tx, fill, rx) = (row(0, queue::TX)?, row(1, queue::FILL)?, row(2, queue::RX)?);
-        pairs.push(Pair {
-            tx: TxRing::new(memory.clone(), tx, classes, features),
-            rx: RxRing::new(memory.clone(), fill, rx, classes, features),
-        });
+        let tx = TxRing::new(memory, tx, classes, features);
+        let rx = RxRing::new(memory, fill, rx, classes, features);
+        let (Ok(tx), Ok(rx)) = (tx, rx) else { return Err(AttachError::Index) };
+        pairs.push(Pair { tx, rx });
     }
     Ok(pairs)
 }
@@ -218,14 +219,17 @@ fn latch_queue<M: SharedMemory>(
     if log2 == 0 || log2 > queue::MAX_LOG2 || desc_log2 != DESC_LOG2 {
         return Err(AttachError::Queue);
     }
-    let entries = 1u32 << log2;
-    for (start, len, align) in [(ctrl, ctrl::LEN, 128), (desc, u64::from(entries) * DESC_LEN, 16)] {
-        let end = start.checked_add(len).ok_or(AttachError::Queue)?;
+    let layout = Layout { ctrl, desc, entries: 1 << log2 };
+    if !layout.is_valid(memory.len()) {
+        return Err(AttachError::Queue);
+    }
+    for (start, len) in [(ctrl, ctrl::LEN), (desc, u64::from(layout.entries) * DESC_LEN)] {
+        let end = start + len;
         let apart = taken.iter().all(|(from, to)| end <= *from || *to <= start);
-        if start < header::LEN || end > memory.len() || start % align != 0 || !apart {
+        if start < header::LEN || !apart {
             return Err(AttachError::Queue);
         }
         taken.push((start, end));
     }
-    Ok(Layout { ctrl, desc, entries })
+    Ok(layout)
 }

@@ -12,6 +12,10 @@ pub struct Span {
     pub len: u32,
 }
 
+impl Span {
+    pub(super) const EMPTY: Span = Span { address: 0, len: 0 };
+}
+
 /// One latched class; all of its buffers lie in guest memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Class {

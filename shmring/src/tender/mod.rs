@@ -8,6 +8,7 @@ mod classes;
 mod rx;
 mod tx;
 
+use crate::abi::status;
 pub use attach::{AttachError, Attached, Limits, Pair, attach};
 pub use classes::{Classes, Span};
 pub use rx::{RxInfo, RxRing};
@@ -35,6 +36,25 @@ pub enum Violation {
 }
 
 impl Violation {
+    /// The reason in the status word, see [`crate::abi::status`].
+    pub fn code(self) -> u8 {
+        match self {
+            Violation::Index => 1,
+            Violation::BufferId => 2,
+            Violation::Range => 3,
+            Violation::Chain => 4,
+            Violation::FrameLength => 5,
+            Violation::Flags => 6,
+            Violation::Checksum => 7,
+            Violation::Segmentation => 8,
+        }
+    }
+
+    /// The status word of rings that this broke.
+    pub fn status(self) -> u32 {
+        status::BROKEN | u32::from(self.code()) << status::REASON
+    }
+
     /// A short name for statistics and logs.
     pub fn name(self) -> &'static str {
         match self {

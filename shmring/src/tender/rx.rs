@@ -4,7 +4,7 @@ use super::{Classes, Span, Violation};
 use crate::{
     abi::{Desc, Features, Flags, MAX_FRAGS},
     memory::SharedMemory,
-    ring::{Consumer, Layout, Producer},
+    ring::{BadIndex, Consumer, Layout, Producer},
 };
 
 /// Offload facts of a frame for the guest.
@@ -18,9 +18,9 @@ pub struct RxInfo {
 
 /// The tender's ends of a FILL and an RX ring.
 #[derive(Debug)]
-pub struct RxRing<M> {
-    fill: Consumer<M>,
-    rx: Producer<M>,
+pub struct RxRing<M: SharedMemory> {
+    fill: Consumer<M::Ring>,
+    rx: Producer<M::Ring>,
     classes: Classes,
     features: Features,
     held: [(Desc, Span); MAX_FRAGS],
@@ -28,23 +28,23 @@ pub struct RxRing<M> {
     broken: Option<Violation>,
 }
 
-impl<M: SharedMemory + Clone> RxRing<M> {
+impl<M: SharedMemory> RxRing<M> {
     pub(super) fn new(
-        memory: M,
+        memory: &M,
         fill: Layout,
         rx: Layout,
         classes: Classes,
         features: Features,
-    ) -> Self {
-        RxRing {
-            fill: Consumer::new(memory.clone(), fill),
-            rx: Producer::new(memory, rx),
+    ) -> Result<Self, BadIndex> {
+        Ok(RxRing {
+            fill: Consumer::new(memory, fill)?,
+            rx: Producer::new(memory, rx)?,
             classes,
             features,
             held: [(Desc::default(), Span::default()); MAX_FRAGS],
             count: 0,
             broken: None,
-        }
+        })
     }
 
     /// Why the queue is broken, if it is.
@@ -125,8 +125,8 @@ impl<M: SharedMemory + Clone> RxRing<M> {
     /// to be woken.
     #[must_use]
     pub fn publish(&mut self) -> bool {
-        let wants_room = self.fill.release();
-        self.rx.publish() | wants_room
+        self.fill.release();
+        self.rx.publish()
     }
 
     /// Whether the guest has not taken all frames yet.
@@ -147,5 +147,10 @@ impl<M: SharedMemory + Clone> RxRing<M> {
     /// sleeping.
     pub fn arm_fill(&self) {
         self.fill.arm();
+    }
+
+    /// Takes back [`RxRing::arm_fill`].
+    pub fn disarm_fill(&self) {
+        self.fill.disarm();
     }
 }

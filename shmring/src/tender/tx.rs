@@ -4,14 +4,17 @@ use super::{Classes, Span, Violation};
 use crate::{
     abi::{Desc, Features, Flags, MAX_FRAGS, MAX_FRAME, gso},
     memory::SharedMemory,
-    ring::{Consumer, Layout},
+    ring::{BadIndex, Consumer, Layout},
 };
 
 /// Shortest frame: an Ethernet header.
 const MIN_FRAME: usize = 14;
 
+/// [`TxFrame::csum`] and [`TxFrame::gso`].
+type Offloads = (Option<(u16, u16)>, Option<(u8, u16)>);
+
 /// A checked frame to send.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct TxFrame {
     spans: [Span; MAX_FRAGS],
     count: usize,
@@ -24,6 +27,9 @@ pub struct TxFrame {
 }
 
 impl TxFrame {
+    const EMPTY: TxFrame =
+        TxFrame { spans: [Span::EMPTY; MAX_FRAGS], count: 0, len: 0, csum: None, gso: None };
+
     /// The frame's bytes, in order. The first span holds all headers of a frame with offloads.
     pub fn spans(&self) -> &[Span] {
         &self.spans[..self.count]
@@ -32,16 +38,23 @@ impl TxFrame {
 
 /// The consuming end of a TX ring.
 #[derive(Debug)]
-pub struct TxRing<M> {
-    ring: Consumer<M>,
+pub struct TxRing<M: SharedMemory> {
+    ring: Consumer<M::Ring>,
     classes: Classes,
     features: Features,
+    frame: TxFrame,
     broken: Option<Violation>,
 }
 
 impl<M: SharedMemory> TxRing<M> {
-    pub(super) fn new(memory: M, layout: Layout, classes: Classes, features: Features) -> Self {
-        TxRing { ring: Consumer::new(memory, layout), classes, features, broken: None }
+    pub(super) fn new(
+        memory: &M,
+        layout: Layout,
+        classes: Classes,
+        features: Features,
+    ) -> Result<Self, BadIndex> {
+        let ring = Consumer::new(memory, layout)?;
+        Ok(TxRing { ring, classes, features, frame: TxFrame::EMPTY, broken: None })
     }
 
     /// Why the queue is broken, if it is.
@@ -72,34 +85,28 @@ impl<M: SharedMemory> TxRing<M> {
     ///
     /// # Errors
     /// The violation that breaks the queue or broke it before.
-    #[expect(clippy::should_implement_trait, reason = "an iterator cannot fail for good")]
-    pub fn next(&mut self) -> Result<Option<TxFrame>, Violation> {
+    #[expect(clippy::should_implement_trait, reason = "the frame is lent, not given")]
+    pub fn next(&mut self) -> Result<Option<&TxFrame>, Violation> {
         if let Some(violation) = self.broken {
             return Err(violation);
         }
-        match self.walk() {
-            Ok(Some(frame)) => {
-                self.ring.take(frame.count as u32);
-                Ok(Some(frame))
-            }
-            Ok(None) => Ok(None),
-            Err(violation) => self.fail(violation),
-        }
-    }
-
-    fn walk(&self) -> Result<Option<TxFrame>, Violation> {
         let ready = self.ring.ready();
         if ready == 0 {
             return Ok(None);
         }
+        match self.walk(ready) {
+            Ok(()) => {
+                self.ring.take(self.frame.count as u32);
+                Ok(Some(&self.frame))
+            }
+            Err(violation) => self.fail(violation),
+        }
+    }
+
+    fn walk(&mut self, ready: u32) -> Result<(), Violation> {
         let first = Desc::decode(self.ring.peek(0)).map_err(|_| Violation::Flags)?;
-        let mut frame = TxFrame {
-            spans: [Span::default(); MAX_FRAGS],
-            count: 0,
-            len: 0,
-            csum: None,
-            gso: None,
-        };
+        let frame = &mut self.frame;
+        (frame.count, frame.len) = (0, 0);
         let mut desc = first;
         loop {
             let span = self.classes.resolve(&desc, true)?;
@@ -114,40 +121,14 @@ impl<M: SharedMemory> TxRing<M> {
             }
             desc =
                 Desc::decode(self.ring.peek(frame.count as u32)).map_err(|_| Violation::Flags)?;
-            if !(desc.flags - Flags::NEXT).is_empty() {
+            if desc.has_offloads() {
                 return Err(Violation::Flags);
             }
         }
         if !(MIN_FRAME..=MAX_FRAME).contains(&frame.len) {
             return Err(Violation::FrameLength);
         }
-        self.check_offloads(&first, &mut frame)?;
-        Ok(Some(frame))
-    }
-
-    fn check_offloads(&self, first: &Desc, frame: &mut TxFrame) -> Result<(), Violation> {
-        if first.flags.contains(Flags::DATA_VALID) {
-            return Err(Violation::Flags);
-        }
-        if first.flags.contains(Flags::NEEDS_CSUM) {
-            let end = u32::from(first.csum_start) + u32::from(first.csum_offset) + 2;
-            if !self.features.contains(Features::TX_CSUM) || end > u32::from(first.len) {
-                return Err(Violation::Checksum);
-            }
-            frame.csum = Some((first.csum_start, first.csum_offset.into()));
-        }
-        if first.gso_type != gso::NONE {
-            let feature = match first.gso_type & !gso::ECN {
-                gso::TCPV4 => Features::TSO4,
-                gso::TCPV6 => Features::TSO6,
-                gso::UDP_L4 => Features::USO,
-                _ => return Err(Violation::Segmentation),
-            };
-            if !self.features.contains(feature) || first.gso_size == 0 || frame.csum.is_none() {
-                return Err(Violation::Segmentation);
-            }
-            frame.gso = Some((first.gso_type, first.gso_size));
-        }
+        (frame.csum, frame.gso) = offloads(self.features, &first)?;
         Ok(())
     }
 
@@ -155,7 +136,7 @@ impl<M: SharedMemory> TxRing<M> {
     /// be woken.
     #[must_use]
     pub fn release(&mut self) -> bool {
-        self.ring.release()
+        self.ring.release_notify()
     }
 
     /// Asks to be kicked by the next frame; a fence and [`TxRing::refresh`] before sleeping.
@@ -167,4 +148,31 @@ impl<M: SharedMemory> TxRing<M> {
     pub fn disarm(&self) {
         self.ring.disarm();
     }
+}
+
+fn offloads(features: Features, first: &Desc) -> Result<Offloads, Violation> {
+    let (mut csum, mut segments) = (None, None);
+    if first.flags.contains(Flags::DATA_VALID) {
+        return Err(Violation::Flags);
+    }
+    if first.flags.contains(Flags::NEEDS_CSUM) {
+        let end = u32::from(first.csum_start) + u32::from(first.csum_offset) + 2;
+        if !features.contains(Features::TX_CSUM) || end > u32::from(first.len) {
+            return Err(Violation::Checksum);
+        }
+        csum = Some((first.csum_start, first.csum_offset.into()));
+    }
+    if first.gso_type != gso::NONE {
+        let feature = match first.gso_type & !gso::ECN {
+            gso::TCPV4 => Features::TSO4,
+            gso::TCPV6 => Features::TSO6,
+            gso::UDP_L4 => Features::USO,
+            _ => return Err(Violation::Segmentation),
+        };
+        if !features.contains(feature) || first.gso_size == 0 || csum.is_none() {
+            return Err(Violation::Segmentation);
+        }
+        segments = Some((first.gso_type, first.gso_size));
+    }
+    Ok((csum, segments))
 }

@@ -117,7 +117,7 @@ impl Nic {
         let result = pair.tx.refresh().and_then(|_| {
             while count < budget {
                 let Some(frame) = pair.tx.next()? else { break };
-                if !send_frame(&self.tap, shared, &frame)? {
+                if !send_frame(&self.tap, shared, frame)? {
                     counters.tx_dropped.add(1);
                 }
                 bytes += frame.len;
