@@ -1,0 +1,147 @@
+//! What all connections of an instance share: the clock of the round, timers, counters, limits.
+
+use super::{config::Config, listener::ListenerId, slab::Key, stats::Stats, wheel::Wheel};
+use crate::{
+    time::{Duration, Instant},
+    wire::tcp::SeqNum,
+};
+use alloc::collections::VecDeque;
+use core::{hash::Hasher, net::IpAddr};
+use siphasher::sip::SipHasher13;
+
+use super::demux::Tuple;
+
+/// Names a connection; stale once the connection is closed and its memory is used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConnId(pub(crate) Key);
+
+/// Something changed since it was last looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The connection that `connect` began is established.
+    Connected(ConnId),
+    /// There is data, the end of the stream, or an error to read.
+    Readable(ConnId),
+    /// The send buffer has room again.
+    Writable(ConnId),
+    /// The connection is over, in good order or by an error.
+    Closed(ConnId),
+    /// A connection waits to be accepted.
+    Acceptable(ListenerId),
+}
+
+bitflags::bitflags! {
+    /// Events of a connection that were not taken yet.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub(crate) struct Pending: u8 {
+        const CONNECTED = 1;
+        const READABLE = 1 << 1;
+        const WRITABLE = 1 << 2;
+        const CLOSED = 1 << 3;
+    }
+}
+
+/// Who has events.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Source {
+    Conn(u32),
+    Listener(u32),
+}
+
+pub(crate) struct Core {
+    pub(crate) config: Config,
+    pub(crate) stats: Stats,
+    pub(crate) now: Instant,
+    pub(crate) wheel: Wheel,
+    /// Connections that may have something to send, each once.
+    pub(crate) output: VecDeque<u32>,
+    /// Connections and listeners with events, each once.
+    pub(crate) events: VecDeque<Source>,
+    /// Bytes that all queues together are charged for.
+    pub(crate) memory: usize,
+    /// Connections that entered TIME-WAIT, the oldest first; some may have left it.
+    pub(crate) time_wait: VecDeque<u32>,
+    challenge_window: Instant,
+    challenge_left: u32,
+    isn: SipHasher13,
+    clock: SipHasher13,
+    pub(crate) ports: SipHasher13,
+    pub(crate) port_counter: u16,
+}
+
+fn key(seed: &[u8; 32], purpose: u8) -> SipHasher13 {
+    let derive = |half: u8| {
+        let mut hasher = SipHasher13::new_with_key(seed.first_chunk().unwrap_or(&[0; 16]));
+        hasher.write(&seed[16..]);
+        hasher.write(&[purpose, half]);
+        hasher.finish().to_le_bytes()
+    };
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&derive(0));
+    bytes[8..].copy_from_slice(&derive(1));
+    SipHasher13::new_with_key(&bytes)
+}
+
+/// A key for the hash table of connections.
+pub(crate) fn demux_key(seed: &[u8; 32]) -> [u8; 16] {
+    key(seed, 0).key()
+}
+
+/// A key for SYN cookies.
+pub(crate) fn cookie_key(seed: &[u8; 32]) -> SipHasher13 {
+    key(seed, 1)
+}
+
+impl Core {
+    pub(crate) fn new(config: Config, seed: &[u8; 32], now: Instant) -> Core {
+        Core {
+            challenge_left: config.challenge_acks_per_second,
+            config,
+            stats: Stats::default(),
+            now,
+            wheel: Wheel::new(now),
+            output: VecDeque::new(),
+            events: VecDeque::new(),
+            memory: 0,
+            time_wait: VecDeque::new(),
+            challenge_window: now,
+            isn: key(seed, 2),
+            clock: key(seed, 3),
+            ports: key(seed, 4),
+            port_counter: 0,
+        }
+    }
+
+    /// RFC 6528, section 3: ISN = M + F(tuple, key); M ticks every 4 us.
+    pub(crate) fn initial_sequence(&self, tuple: &Tuple) -> SeqNum {
+        let clock = (self.now.as_nanos() >> 12) as u32;
+        SeqNum(clock.wrapping_add(tuple.hash(&self.isn) as u32))
+    }
+
+    /// The offset of a pair's timestamp clock: unpredictable for others, monotonic for the pair
+    /// over its connections (RFC 7323, section 5.4).
+    pub(crate) fn clock_offset(&self, local: IpAddr, remote: IpAddr) -> u32 {
+        let tuple = Tuple { local, remote, local_port: 0, remote_port: 0 };
+        tuple.hash(&self.clock) as u32
+    }
+
+    /// The timestamp clock: milliseconds.
+    #[inline]
+    pub(crate) fn millis(&self) -> u32 {
+        self.now.as_millis() as u32
+    }
+
+    /// RFC 5961, section 7: whether one more challenge ACK may be sent.
+    pub(crate) fn may_challenge(&mut self) -> bool {
+        if self.now.saturating_since(self.challenge_window) >= Duration::from_secs(1) {
+            self.challenge_window = self.now;
+            self.challenge_left = self.config.challenge_acks_per_second;
+        }
+        if self.challenge_left == 0 {
+            return false;
+        }
+        self.challenge_left -= 1;
+        self.stats.challenge_acks += 1;
+        true
+    }
+}
