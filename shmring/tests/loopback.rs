@@ -38,7 +38,7 @@ impl World {
     }
 
     fn pool(&self) -> Pool {
-        let config = PoolConfig { count: 64, reserve: 4, ..PoolConfig::default() };
+        let config = PoolConfig { count: 128, reserve: 4, ..PoolConfig::default() };
         // SAFETY: the pool's bytes lie behind the region and inside the world.
         unsafe { Pool::from_raw(config, self.base.add(POOL_AT)) }
     }
@@ -65,7 +65,7 @@ impl Drop for World {
 fn config(origin: u64) -> RegionConfig {
     RegionConfig {
         pairs: 1,
-        entries: 16,
+        entries: 64,
         offered: Features::all(),
         accepted: Features::all() - Features::STATS - Features::MEM_CLASS,
         origin,
@@ -92,7 +92,7 @@ fn frames_travel_both_ways_and_every_buffer_comes_back() {
         Region::build(world.words(), &config(world.origin()), &pool).pairs.remove(0);
     let mut attached = attach(world.words(), &limits()).unwrap();
     let pair = &mut attached.pairs[0];
-    let _ = rx.refill(16).unwrap();
+    let _ = rx.refill(40).unwrap();
     for round in 0..1000usize {
         tx.reclaim().unwrap();
         let payload = vec![round as u8; 1 + round % 1400];
@@ -127,9 +127,9 @@ fn frames_travel_both_ways_and_every_buffer_comes_back() {
         assert_eq!(got.iter().flat_map(|slice| slice.to_vec()).collect::<Vec<_>>(), echo);
         rx.release();
         drop(got);
-        let _ = rx.refill(16).unwrap();
+        let _ = rx.refill(40).unwrap();
         tx.reclaim().unwrap();
-        assert_eq!(pool.stats().free + rx.lent() + tx.in_flight(), 64);
+        assert_eq!(pool.stats().free + rx.lent() + tx.in_flight(), 128);
     }
 }
 

@@ -53,8 +53,8 @@ impl<M: SharedMemory> RxRing<M> {
     }
 
     /// Buffers for the next frame: one, or with [`Features::RX_GSO`] as many as a coalesced frame
-    /// may need. Empty when the guest has lent none or has no room; each was checked once and
-    /// stays the same until [`RxRing::commit`] has used it.
+    /// may need. Empty when the guest has lent too few or has no room: a frame is never cut. Each
+    /// was checked once and stays the same until [`RxRing::commit`] has used it.
     ///
     /// # Errors
     /// The violation that breaks the queue or broke it before.
@@ -65,11 +65,16 @@ impl<M: SharedMemory> RxRing<M> {
         if let Err(violation) = self.top_up() {
             return Err(*self.broken.insert(violation));
         }
-        Ok(self.held[..self.count].iter().map(|(_, span)| *span))
+        let usable = if self.count < self.wanted() { 0 } else { self.count };
+        Ok(self.held[..usable].iter().map(|(_, span)| *span))
+    }
+
+    fn wanted(&self) -> usize {
+        if self.features.contains(Features::RX_GSO) { MAX_FRAGS } else { 1 }
     }
 
     fn top_up(&mut self) -> Result<(), Violation> {
-        let wanted = if self.features.contains(Features::RX_GSO) { MAX_FRAGS } else { 1 };
+        let wanted = self.wanted();
         if self.fill.ready() < wanted as u32 {
             self.fill.refresh().map_err(|_| Violation::Index)?;
         }
