@@ -165,6 +165,32 @@ impl Chain {
         }
     }
 
+    /// Makes the first `n` bytes lie in one slice, by copying them when they do not (which a
+    /// well-behaved device avoids); whether there are as many and `pool` had a buffer.
+    pub fn pull_up(&mut self, n: usize, pool: &crate::Pool) -> bool {
+        if self.first().len() >= n {
+            return true;
+        }
+        if self.len < n {
+            return false;
+        }
+        let Some(mut buf) = pool.alloc_reserved().filter(|buf| buf.tailroom() >= n) else {
+            return false;
+        };
+        while buf.len() < n {
+            let Some(mut slice) = self.pop() else { return false };
+            let part = slice.split_to(slice.len().min(n - buf.len()));
+            buf.append(part.len()).copy_from_slice(&part);
+            if !slice.is_empty() {
+                self.len += slice.len();
+                self.frags.push_front(slice);
+            }
+        }
+        self.len += n;
+        self.frags.push_front(buf.freeze());
+        true
+    }
+
     /// Drops everything, keeps the capacity.
     pub fn clear(&mut self) {
         self.frags.clear();
@@ -176,6 +202,7 @@ impl Chain {
 pub struct FrameQueue<M> {
     frames: VecDeque<(M, u16)>,
     frags: VecDeque<Slice>,
+    open: usize,
 }
 
 /// Frames that the stack sends.
@@ -185,7 +212,7 @@ pub type RxQueue = FrameQueue<RxMeta>;
 
 impl<M> Default for FrameQueue<M> {
     fn default() -> Self {
-        FrameQueue { frames: VecDeque::new(), frags: VecDeque::new() }
+        FrameQueue { frames: VecDeque::new(), frags: VecDeque::new(), open: 0 }
     }
 }
 
@@ -211,6 +238,38 @@ impl<M> FrameQueue<M> {
         self.frags.push_back(head);
         self.frags.extend(rest);
         self.frames.push_back((meta, (self.frags.len() - before) as u16));
+    }
+
+    /// Starts a frame: [`FrameQueue::add`] adds its slices, and [`FrameQueue::finish`] ends it.
+    pub(crate) fn begin(&mut self) {
+        self.open = self.frags.len();
+    }
+
+    /// Starts a frame whose head is known last; [`FrameQueue::finish_with`] ends it.
+    pub(crate) fn begin_headless(&mut self) {
+        self.begin();
+        self.frags.push_back(Slice::default());
+    }
+
+    /// Adds a slice to the frame that was begun.
+    pub(crate) fn add(&mut self, slice: Slice) {
+        self.frags.push_back(slice);
+    }
+
+    /// Ends the frame that was begun.
+    pub(crate) fn finish(&mut self, meta: M) {
+        self.frames.push_back((meta, (self.frags.len() - self.open) as u16));
+    }
+
+    /// Ends the frame that was begun without its head.
+    pub(crate) fn finish_with(&mut self, meta: M, head: Slice) {
+        self.frags[self.open] = head;
+        self.finish(meta);
+    }
+
+    /// Drops the frame that was begun.
+    pub(crate) fn abandon(&mut self) {
+        self.frags.truncate(self.open);
     }
 
     /// Facts and number of slices of the next frame.

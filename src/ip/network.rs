@@ -21,6 +21,18 @@ pub enum Ecn {
     Ce = 3,
 }
 
+impl Ecn {
+    /// The two low bits of a type-of-service or traffic-class byte.
+    pub const fn from_bits(byte: u8) -> Ecn {
+        match byte & 3 {
+            0 => Ecn::NotEct,
+            1 => Ecn::Ect1,
+            2 => Ecn::Ect0,
+            _ => Ecn::Ce,
+        }
+    }
+}
+
 /// A packet for a transport: what the IP header said. The chain beside it starts at the transport
 /// header.
 #[derive(Clone, Copy, Debug)]

@@ -34,7 +34,8 @@ impl Conn {
         self.timers.probes = 0;
         if self.predicted(seg) {
             self.take_timestamp(cx, seg);
-            if seg.ack != self.snd_una || !self.board.is_empty() {
+            let window = u32::from(seg.window) << self.snd_wscale;
+            if !self.board.is_empty() || window != self.snd_wnd {
                 self.process_ack(cx, seg);
             }
             if seg.len > 0 {

@@ -35,6 +35,21 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// The limits that a pool can carry: queues hold its buffers, and what they hold the device
+    /// cannot receive into.
+    pub(crate) fn bounded_by(&self, pool: &crate::Pool) -> Config {
+        let bytes = pool.config().bytes();
+        let quarter = u32::try_from(bytes / 4).unwrap_or(u32::MAX);
+        Config {
+            memory: self.memory.min(bytes / 2),
+            max_receive_buffer: self.max_receive_buffer.min(quarter),
+            max_send_buffer: self.max_send_buffer.min(quarter),
+            ..self.clone()
+        }
+    }
+}
+
 /// A congestion control algorithm.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Congestion {

@@ -1,8 +1,13 @@
 //! Header views, parsed and built in place.
 #![forbid(unsafe_code)]
 
+pub mod arp;
 pub mod checksum;
+pub mod ethernet;
+pub mod icmpv4;
+pub mod ipv4;
 pub mod tcp;
+pub mod udp;
 
 /// An Ethernet address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -11,6 +16,11 @@ pub struct MacAddr(pub [u8; 6]);
 impl MacAddr {
     /// ff:ff:ff:ff:ff:ff
     pub const BROADCAST: MacAddr = MacAddr([0xff; 6]);
+
+    /// Whether it names one station.
+    pub const fn is_unicast(self) -> bool {
+        self.0[0] & 1 == 0
+    }
 }
 
 impl core::fmt::Display for MacAddr {

@@ -1,0 +1,177 @@
+//! ICMP (RFC 792, RFC 1122, section 3.2.2).
+
+use super::{Stack, ipv4::Quote};
+use crate::{
+    frame::{Chain, TxQueue},
+    ip::{Ecn, Flow, IcmpError, IcmpErrorKind, Incoming, Network, Outgoing, Output},
+    time::{Duration, Instant},
+    wire::{
+        checksum::Checksum,
+        icmpv4::{HEADER_LEN, Header, PROTOCOL, code, fill_checksum, kind},
+        ipv4,
+    },
+};
+use core::net::IpAddr;
+use zerocopy::{FromBytes, IntoBytes, network_endian::U16};
+
+/// Errors in a burst, and one more each interval (RFC 1812, section 4.3.2.8).
+const BURST: u32 = 10;
+const INTERVAL: Duration = Duration::from_millis(10);
+
+/// A token bucket for errors.
+pub(super) struct Budget {
+    tokens: u32,
+    filled: Instant,
+}
+
+impl Budget {
+    pub(super) fn new(now: Instant) -> Budget {
+        Budget { tokens: BURST, filled: now }
+    }
+
+    fn take(&mut self, now: Instant) -> bool {
+        let passed = now.saturating_since(self.filled).as_nanos() / INTERVAL.as_nanos();
+        if passed > 0 {
+            self.tokens =
+                self.tokens.saturating_add(passed.min(u128::from(BURST)) as u32).min(BURST);
+            self.filled = now;
+        }
+        let granted = self.tokens > 0;
+        self.tokens = self.tokens.saturating_sub(1);
+        granted
+    }
+}
+
+fn outgoing() -> Outgoing {
+    Outgoing {
+        protocol: PROTOCOL,
+        ecn: Ecn::NotEct,
+        dont_fragment: false,
+        hop_limit: 64,
+        csum_offset: None,
+        gso: None,
+    }
+}
+
+impl Stack {
+    pub(super) fn icmpv4(
+        &mut self,
+        now: Instant,
+        packet: &Incoming,
+        message: &mut Chain,
+        tx: &mut TxQueue,
+    ) {
+        message.pull_up(HEADER_LEN.min(message.len()), &self.ip.pool);
+        let mut sum = Checksum::new();
+        message.iter().for_each(|slice| sum.add(slice));
+        let Ok((header, _)) = Header::ref_from_prefix(message.first()) else {
+            self.stats.dropped_icmp += 1;
+            return;
+        };
+        let header = *header;
+        if sum.finish() != 0 {
+            self.stats.dropped_icmp += 1;
+            return;
+        }
+        match header.kind {
+            kind::ECHO if header.code == 0 => self.echo(now, packet, header, message, tx),
+            kind::UNREACHABLE | kind::TIME_EXCEEDED | kind::PARAMETER => {
+                message.advance(HEADER_LEN);
+                self.icmpv4_error(packet, header, message);
+            }
+            _ => {}
+        }
+    }
+
+    /// The answer is a fresh header; the data goes back by reference.
+    fn echo(
+        &mut self,
+        now: Instant,
+        packet: &Incoming,
+        header: Header,
+        message: &mut Chain,
+        tx: &mut TxQueue,
+    ) {
+        let Some(mut head) = self.ip.pool.alloc_reserved() else {
+            self.ip.stats.no_buffer += 1;
+            return;
+        };
+        message.advance(HEADER_LEN);
+        let mut reply = Header { kind: kind::ECHO_REPLY, checksum: U16::ZERO, ..header };
+        let mut sum = Checksum::new();
+        sum.add(reply.as_bytes());
+        message.iter().for_each(|slice| sum.add(slice));
+        reply.checksum = U16::new(sum.finish());
+        head.append(HEADER_LEN).copy_from_slice(reply.as_bytes());
+        let mut flow = Flow::new(packet.local, packet.remote);
+        let mut net = Output { ip: &mut self.ip, tx, now };
+        let data = core::iter::from_fn(|| message.pop());
+        if net.transmit(&mut flow, outgoing(), head, data).is_ok() {
+            self.stats.icmp_echoes += 1;
+        }
+    }
+
+    fn icmpv4_error(&mut self, packet: &Incoming, header: Header, quote: &mut Chain) {
+        quote.pull_up(quote.len().min(68), &self.ip.pool);
+        // The quoted packet may be cut short, so its length is not checked.
+        let Ok(quoted) = ipv4::Header::parse(quote.first(), usize::MAX) else {
+            self.stats.dropped_icmp += 1;
+            return;
+        };
+        let rest = quote.first().get(quoted.header_len..).and_then(|rest| rest.first_chunk::<8>());
+        let Some(transport) = rest.copied().filter(|_| IpAddr::V4(quoted.src) == packet.local)
+        else {
+            self.stats.dropped_icmp += 1;
+            return;
+        };
+        let kind = match (header.kind, header.code) {
+            (kind::UNREACHABLE, code::PORT) => IcmpErrorKind::PortUnreachable,
+            (kind::UNREACHABLE, code::PROTOCOL) => IcmpErrorKind::ProtocolUnreachable,
+            (kind::UNREACHABLE, code::FRAGMENTATION_NEEDED) => {
+                IcmpErrorKind::TooBig(header.sequence.get())
+            }
+            (kind::UNREACHABLE, _) => IcmpErrorKind::HostUnreachable,
+            (kind::TIME_EXCEEDED, _) => IcmpErrorKind::TimeExceeded,
+            _ => IcmpErrorKind::ParameterProblem,
+        };
+        self.stats.icmp_errors_in += 1;
+        let error = IcmpError { local: packet.local, remote: quoted.dst.into(), kind, transport };
+        log::debug!("ICMP error about protocol {}: {error:?}", quoted.protocol);
+    }
+
+    /// Tells the sender that its packet was not taken. RFC 1122, 3.2.2: never about an ICMP error,
+    /// a broadcast or a later fragment, which do not get here.
+    pub(super) fn unreachable(
+        &mut self,
+        now: Instant,
+        header: &ipv4::Header,
+        code: u8,
+        quote: &Quote,
+        tx: &mut TxQueue,
+    ) {
+        if !self.icmp_budget.take(now) {
+            self.stats.icmp_limited += 1;
+            return;
+        }
+        let Some(mut head) = self.ip.pool.alloc_reserved() else {
+            self.ip.stats.no_buffer += 1;
+            return;
+        };
+        let error = Header {
+            kind: kind::UNREACHABLE,
+            code,
+            checksum: U16::ZERO,
+            ident: U16::ZERO,
+            sequence: U16::ZERO,
+        };
+        head.append(HEADER_LEN).copy_from_slice(error.as_bytes());
+        let quote = quote.as_slice();
+        head.append(quote.len()).copy_from_slice(quote);
+        fill_checksum(&mut head);
+        let mut flow = Flow::new(header.dst.into(), header.src.into());
+        let mut net = Output { ip: &mut self.ip, tx, now };
+        if net.transmit(&mut flow, outgoing(), head, []).is_ok() {
+            self.stats.icmp_errors_out += 1;
+        }
+    }
+}

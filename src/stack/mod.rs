@@ -1,0 +1,179 @@
+//! The stack: wires the layers. Frames and time go in, frames and events come out.
+#![forbid(unsafe_code)]
+
+mod arp;
+mod config;
+mod icmpv4;
+mod ipv4;
+mod stats;
+
+pub use config::Config;
+pub use stats::Stats;
+
+use crate::{
+    Pool, Slice,
+    device::DeviceInfo,
+    frame::{Chain, RxMeta, RxQueue, TxQueue},
+    ip::{Addresses, Ip, Output},
+    tcp::{self, Tcp},
+    time::Instant,
+    udp::{self, Udp, UdpId},
+    wire::{MacAddr, ethernet, ethernet::EtherType},
+};
+use core::net::{IpAddr, SocketAddr};
+use zerocopy::FromBytes;
+
+/// A host on one link.
+pub struct Stack {
+    /// All TCP sockets.
+    pub tcp: Tcp,
+    /// All UDP sockets.
+    pub udp: Udp,
+    ip: Ip,
+    chain: Chain,
+    stats: Stats,
+    icmp_budget: icmpv4::Budget,
+    announced: bool,
+}
+
+impl Stack {
+    /// A stack for a device. `seed` must be unpredictable in production.
+    pub fn new(
+        config: &Config,
+        info: &DeviceInfo,
+        pool: Pool,
+        seed: [u8; 32],
+        now: Instant,
+    ) -> Stack {
+        let addresses = Addresses { own: config.addresses.clone(), gateway4: config.gateway4 };
+        let mtu = config.mtu.map_or(info.mtu, |mtu| mtu.min(info.mtu));
+        let [a, b, c, d, ..] = seed;
+        let ident = u16::from_le_bytes([a, b]);
+        Stack {
+            tcp: Tcp::new(config.tcp.bounded_by(&pool), seed, now),
+            udp: Udp::new(u16::from_le_bytes([c, d])),
+            ip: Ip::new(info.mac, mtu, info.offloads, pool, addresses, ident),
+            chain: Chain::new(),
+            stats: Stats::default(),
+            icmp_budget: icmpv4::Budget::new(now),
+            announced: false,
+        }
+    }
+
+    /// Processes a batch of received frames to completion; answers go to `tx`.
+    pub fn receive(&mut self, now: Instant, rx: &mut RxQueue, tx: &mut TxQueue) {
+        let mut chain = core::mem::take(&mut self.chain);
+        while let Some(meta) = rx.pop_into(&mut chain) {
+            self.frame(now, &meta, &mut chain, tx);
+        }
+        chain.clear();
+        self.chain = chain;
+    }
+
+    fn frame(&mut self, now: Instant, meta: &RxMeta, frame: &mut Chain, tx: &mut TxQueue) {
+        self.stats.frames += 1;
+        let Ok((header, _)) = ethernet::Header::ref_from_prefix(frame.first()) else {
+            self.stats.dropped_ethernet += 1;
+            return;
+        };
+        let (dst, src) = (MacAddr(header.dst), MacAddr(header.src));
+        let ethertype = header.ethertype();
+        if (dst.is_unicast() && dst != self.ip.mac) || !src.is_unicast() {
+            self.stats.dropped_foreign += 1;
+            return;
+        }
+        frame.advance(ethernet::HEADER_LEN);
+        match ethertype {
+            Some(EtherType::Ipv4) => self.ipv4(now, dst, meta, frame, tx),
+            Some(EtherType::Arp) => self.arp(now, frame, tx),
+            Some(EtherType::Ipv6) | None => self.stats.dropped_ethertype += 1,
+        }
+    }
+
+    /// Runs the timers that are due and sends what may be sent.
+    pub fn poll(&mut self, now: Instant, tx: &mut TxQueue) {
+        if !core::mem::replace(&mut self.announced, true) {
+            self.ip.announce(tx);
+        }
+        self.ip.poll(now, tx);
+        self.tcp.poll(&mut Output { ip: &mut self.ip, tx, now });
+    }
+
+    /// When [`Stack::poll`] has something to do; in the past when it has already.
+    pub fn poll_at(&self) -> Option<Instant> {
+        if !self.announced {
+            return Some(Instant::ZERO);
+        }
+        [self.ip.neighbors.poll_at(), self.tcp.poll_at()].into_iter().flatten().min()
+    }
+
+    /// Begins a TCP connection; [`tcp::Event::Connected`] tells when it stands.
+    ///
+    /// # Errors
+    /// [`tcp::Error`] when it cannot even begin.
+    pub fn connect_tcp(
+        &mut self,
+        now: Instant,
+        tx: &mut TxQueue,
+        remote: SocketAddr,
+        options: &tcp::Options,
+    ) -> Result<tcp::ConnId, tcp::Error> {
+        let mut net = Output { ip: &mut self.ip, tx, now };
+        self.tcp.connect(&mut net, remote, None, options)
+    }
+
+    /// Sends a datagram by reference.
+    ///
+    /// # Errors
+    /// [`udp::Error`]; nothing was sent then.
+    pub fn send_udp(
+        &mut self,
+        now: Instant,
+        tx: &mut TxQueue,
+        id: UdpId,
+        to: SocketAddr,
+        data: &[Slice],
+    ) -> Result<(), udp::Error> {
+        self.udp.send(&mut Output { ip: &mut self.ip, tx, now }, id, to, data)
+    }
+
+    /// Our addresses.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.ip.addresses.own.iter().map(|cidr| cidr.address)
+    }
+
+    /// The pool that frames are built in.
+    pub fn pool(&self) -> &Pool {
+        &self.ip.pool
+    }
+
+    /// Every counter by its name.
+    pub fn stats(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let (ip, udp, tcp) = (&self.ip.stats, &self.udp.stats, self.tcp.stats());
+        let copied = self.stats.payload_bytes_copied + tcp.payload_bytes_copied;
+        [
+            ("payload_bytes_copied", copied),
+            ("tcp_retransmits", tcp.retransmits),
+            ("tcp_timeouts", tcp.timeouts),
+            ("tcp_segments_in", tcp.segments_in),
+            ("tcp_segments_out", tcp.segments_out),
+            ("tcp_dropped_checksum", tcp.dropped_checksum),
+            ("udp_received", udp.received),
+            ("udp_sent", udp.sent),
+            ("udp_queue_full", udp.queue_full),
+            ("udp_no_port", udp.no_port),
+            ("udp_malformed", udp.malformed),
+            ("ip_sent", ip.sent),
+            ("ip_no_route", ip.no_route),
+            ("ip_no_buffer", ip.no_buffer),
+            ("ip_too_big", ip.too_big),
+            ("neighbor_lost", ip.neighbor_lost),
+        ]
+        .into_iter()
+        .chain(self.stats.named())
+    }
+
+    pub(crate) fn count_copied(&mut self, bytes: usize) {
+        self.stats.payload_bytes_copied += bytes as u64;
+    }
+}

@@ -1,0 +1,58 @@
+//! Counters of the stack itself: one for each reason that a frame is dropped.
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// What the stack counts beside its transports.
+        #[derive(Clone, Copy, Debug, Default)]
+        pub struct Stats {
+            $($(#[$doc])* pub $name: u64,)*
+            /// Payload bytes copied outside the transports.
+            pub payload_bytes_copied: u64,
+        }
+
+        impl Stats {
+            pub(crate) fn named(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($name), self.$name)),*].into_iter()
+            }
+        }
+    };
+}
+
+counters! {
+    /// Frames received.
+    frames,
+    /// Shorter than an Ethernet header.
+    dropped_ethernet,
+    /// For another station, or from a group address.
+    dropped_foreign,
+    /// Neither IP nor ARP.
+    dropped_ethertype,
+    /// A malformed ARP packet.
+    dropped_arp,
+    /// An ARP packet that claims one of our addresses.
+    arp_conflicts,
+    /// Shorter than it says.
+    dropped_ip_short,
+    /// A wrong version or header length.
+    dropped_ip_header,
+    /// A wrong header checksum.
+    dropped_ip_checksum,
+    /// From an address that nobody can have.
+    dropped_ip_source,
+    /// For another host: this is no router.
+    dropped_ip_foreign,
+    /// A fragment.
+    dropped_ip_fragment,
+    /// A protocol that is not known.
+    dropped_ip_protocol,
+    /// A malformed ICMP message.
+    dropped_icmp,
+    /// Echo requests answered.
+    icmp_echoes,
+    /// ICMP errors received about our packets.
+    icmp_errors_in,
+    /// ICMP errors sent.
+    icmp_errors_out,
+    /// ICMP errors not sent: the rate limit.
+    icmp_limited,
+}

@@ -1,0 +1,128 @@
+//! IPv4 headers (RFC 791).
+
+use super::checksum::Checksum;
+use core::net::Ipv4Addr;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned, network_endian::U16};
+
+/// Bytes of a header without options.
+pub const HEADER_LEN: usize = 20;
+
+const DONT_FRAGMENT: u16 = 0x4000;
+const MORE_FRAGMENTS: u16 = 0x2000;
+const OFFSET: u16 = 0x1fff;
+
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct Raw {
+    version_ihl: u8,
+    tos: u8,
+    total_len: U16,
+    ident: U16,
+    fragment: U16,
+    ttl: u8,
+    protocol: u8,
+    checksum: U16,
+    src: [u8; 4],
+    dst: [u8; 4],
+}
+
+/// A checked header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Bytes of the header with its options.
+    pub header_len: usize,
+    /// Bytes of the packet.
+    pub total_len: usize,
+    /// The type-of-service byte: DSCP and ECN.
+    pub tos: u8,
+    /// Identification.
+    pub ident: u16,
+    /// Whether routers must not fragment the packet.
+    pub dont_fragment: bool,
+    /// Whether further fragments follow.
+    pub more_fragments: bool,
+    /// Bytes of the datagram before this fragment.
+    pub fragment_offset: usize,
+    /// Time to live.
+    pub ttl: u8,
+    /// What the packet carries.
+    pub protocol: u8,
+    /// Source.
+    pub src: Ipv4Addr,
+    /// Destination.
+    pub dst: Ipv4Addr,
+}
+
+/// Why a packet is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Malformed {
+    /// Shorter than its header or its total length says.
+    Short,
+    /// Not version 4, or a header length under 20.
+    Header,
+    /// The header's checksum is wrong.
+    Checksum,
+}
+
+impl Header {
+    /// Reads and checks the header of a packet of `len` bytes whose first ones are `bytes`.
+    ///
+    /// # Errors
+    /// [`Malformed`].
+    pub fn parse(bytes: &[u8], len: usize) -> Result<Header, Malformed> {
+        let (raw, _) = Raw::ref_from_prefix(bytes).map_err(|_| Malformed::Short)?;
+        let header_len = usize::from(raw.version_ihl & 0xf) * 4;
+        if raw.version_ihl >> 4 != 4 || header_len < HEADER_LEN {
+            return Err(Malformed::Header);
+        }
+        let total_len = usize::from(raw.total_len.get());
+        let header = bytes.get(..header_len).ok_or(Malformed::Short)?;
+        if total_len < header_len || total_len > len {
+            return Err(Malformed::Short);
+        }
+        let mut sum = Checksum::new();
+        sum.add(header);
+        if sum.finish() != 0 {
+            return Err(Malformed::Checksum);
+        }
+        let fragment = raw.fragment.get();
+        Ok(Header {
+            header_len,
+            total_len,
+            tos: raw.tos,
+            ident: raw.ident.get(),
+            dont_fragment: fragment & DONT_FRAGMENT != 0,
+            more_fragments: fragment & MORE_FRAGMENTS != 0,
+            fragment_offset: usize::from(fragment & OFFSET) * 8,
+            ttl: raw.ttl,
+            protocol: raw.protocol,
+            src: raw.src.into(),
+            dst: raw.dst.into(),
+        })
+    }
+
+    /// The header's bytes, without options, with its checksum.
+    pub fn encode(&self) -> [u8; HEADER_LEN] {
+        let flag = |set: bool, bit: u16| if set { bit } else { 0 };
+        let mut raw = Raw {
+            version_ihl: 0x45,
+            tos: self.tos,
+            total_len: U16::new(self.total_len as u16),
+            ident: U16::new(self.ident),
+            fragment: U16::new(
+                flag(self.dont_fragment, DONT_FRAGMENT)
+                    | flag(self.more_fragments, MORE_FRAGMENTS)
+                    | (self.fragment_offset / 8) as u16,
+            ),
+            ttl: self.ttl,
+            protocol: self.protocol,
+            checksum: U16::ZERO,
+            src: self.src.octets(),
+            dst: self.dst.octets(),
+        };
+        let mut sum = Checksum::new();
+        sum.add(raw.as_bytes());
+        raw.checksum = U16::new(sum.finish());
+        zerocopy::transmute!(raw)
+    }
+}
