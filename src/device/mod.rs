@@ -1,6 +1,10 @@
 //! Where frames come from and go to.
 
 use crate::wire::MacAddr;
+#[cfg(not(feature = "host"))]
+pub(crate) mod hypercall;
+pub mod ring;
+
 use crate::{
     Pool,
     frame::{Offloads, RxQueue, TxQueue},

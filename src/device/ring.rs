@@ -1,0 +1,261 @@
+//! Shared rings as a device (see `shmring`).
+#![forbid(unsafe_code)]
+
+use super::{Device, DeviceInfo};
+use crate::{
+    Pool, Slice,
+    frame::{Gso, GsoKind, Offloads, RxCsum, RxMeta, RxQueue, TxMeta, TxQueue},
+    time::{Duration, Instant},
+};
+use alloc::vec::Vec;
+use shmring::{
+    abi::{Features, MAX_FRAGS, gso},
+    guest::{Broken, RxRing, TxInfo, TxRing},
+    memory::SharedMemory,
+};
+
+/// How long a guest polls while a thread of the tender's polls too.
+const SPIN: Duration = Duration::from_micros(100);
+
+/// What the rings need of the way to the tender.
+pub trait Doorbell {
+    /// Tells a service thread that sleeps.
+    fn kick(&mut self);
+    /// Lets the tender serve the rings, and sleeps until a frame has come or `timeout` is over.
+    fn wait(&mut self, timeout: Duration);
+    /// Whether a thread of the tender's serves the rings now, so that polling pays.
+    fn threaded(&self) -> bool;
+    /// The clock.
+    fn now(&self) -> Instant;
+}
+
+/// A network device over rings.
+pub struct RingDevice<M: SharedMemory, B> {
+    info: DeviceInfo,
+    pool: Pool,
+    tx: TxRing<M>,
+    rx: RxRing<M>,
+    doorbell: B,
+    broken: Option<Broken>,
+    copied: u64,
+    dropped: u64,
+    blocked: bool,
+}
+
+/// Offloads of the stack that the accepted features stand for.
+pub fn offloads(features: Features) -> Offloads {
+    let pairs = [
+        (Features::TX_CSUM, Offloads::TX_CSUM),
+        (Features::TSO4, Offloads::TSO4),
+        (Features::TSO6, Offloads::TSO6),
+        (Features::USO, Offloads::USO),
+        (Features::RX_CSUM, Offloads::RX_CSUM),
+        (Features::RX_GSO, Offloads::RX_GSO),
+    ];
+    pairs.into_iter().filter(|(f, _)| features.contains(*f)).map(|(_, o)| o).collect()
+}
+
+impl<M: SharedMemory + Copy, B: Doorbell> RingDevice<M, B> {
+    /// A device over rings that were attached.
+    pub fn new(info: DeviceInfo, pool: Pool, rings: (TxRing<M>, RxRing<M>), doorbell: B) -> Self {
+        let (tx, rx) = rings;
+        let mut device = RingDevice {
+            info,
+            pool,
+            tx,
+            rx,
+            doorbell,
+            broken: None,
+            copied: 0,
+            dropped: 0,
+            blocked: false,
+        };
+        device.refill();
+        device
+    }
+
+    /// Payload bytes copied because the tender could not reach them where they were.
+    pub fn payload_bytes_copied(&self) -> u64 {
+        self.copied
+    }
+
+    fn fail(&mut self, broken: Broken) {
+        if self.broken.is_none() {
+            log::error!("{broken}; the network is down");
+            self.broken = Some(broken);
+        }
+    }
+
+    /// Lends buffers: half of the pool at most, so that the other half can be sent from.
+    fn refill(&mut self) {
+        let most = self.pool.config().count / 2;
+        match self.rx.refill(most) {
+            Ok(true) => self.doorbell.kick(),
+            Ok(false) => {}
+            Err(broken) => self.fail(broken),
+        }
+    }
+
+    /// Copies of a frame's slices in buffers of the pool, where the tender can reach them.
+    fn copied(&mut self, frags: &mut Vec<Slice>) -> bool {
+        let stride = self.pool.config().stride;
+        let mut copies = Vec::new();
+        for slice in frags.drain(..) {
+            if self.tx.descriptors(&slice).is_some() {
+                copies.push(slice);
+                continue;
+            }
+            for part in slice.chunks(stride) {
+                let Some(mut buf) = self.pool.alloc_reserved() else { return false };
+                buf.reset(0);
+                buf.append(part.len()).copy_from_slice(part);
+                self.copied += part.len() as u64;
+                copies.push(buf.freeze());
+            }
+        }
+        *frags = copies;
+        true
+    }
+
+    /// Writes the next frame, if there is room for it; false when there is none.
+    fn send_next(&mut self, queue: &mut TxQueue) -> bool {
+        let (mut needed, mut reachable) = (0, true);
+        for slice in queue.peek_frags() {
+            match self.tx.descriptors(slice) {
+                Some(n) => needed += n,
+                None => (needed, reachable) = (needed + slice.len() / 1024 + 1, false),
+            }
+        }
+        if needed > self.tx.room() {
+            return false;
+        }
+        let Some((meta, frags)) = queue.pop() else { return false };
+        if reachable && needed <= MAX_FRAGS {
+            self.tx.push(info(&meta), frags);
+            return true;
+        }
+        let mut frags: Vec<Slice> = frags.collect();
+        if self.copied(&mut frags) && frags.len() <= MAX_FRAGS {
+            self.tx.push(info(&meta), frags.into_iter());
+        } else {
+            self.dropped += 1;
+        }
+        true
+    }
+}
+
+impl<M: SharedMemory + Copy, B: Doorbell> Device for RingDevice<M, B> {
+    fn info(&self) -> &DeviceInfo {
+        &self.info
+    }
+
+    fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    fn receive(&mut self, queue: &mut RxQueue, budget: usize) -> usize {
+        if self.broken.is_some() {
+            return 0;
+        }
+        match self.take(queue, budget) {
+            Ok(count) => {
+                if count > 0 {
+                    self.refill();
+                }
+                count
+            }
+            Err(broken) => {
+                self.fail(broken);
+                0
+            }
+        }
+    }
+
+    fn transmit(&mut self, queue: &mut TxQueue) -> usize {
+        if self.broken.is_some() {
+            while queue.pop().is_some() {}
+            return 0;
+        }
+        if let Err(broken) = self.tx.reclaim() {
+            self.fail(broken);
+            return 0;
+        }
+        let mut count = 0;
+        while !queue.is_empty() && self.send_next(queue) {
+            count += 1;
+        }
+        if self.tx.publish() {
+            self.doorbell.kick();
+        }
+        self.blocked = !queue.is_empty();
+        count
+    }
+
+    fn wait(&mut self, until: Option<Instant>) {
+        let started = self.doorbell.now();
+        while self.doorbell.threaded() && self.broken.is_none() {
+            let now = self.doorbell.now();
+            let ready = self.rx.refresh().is_ok_and(|ready| ready > 0);
+            let due = until.is_some_and(|until| now >= until);
+            if ready || due || self.blocked && self.tx.reclaim().is_ok() && self.tx.room() > 0 {
+                return;
+            }
+            if now - started > SPIN {
+                break;
+            }
+            core::hint::spin_loop();
+        }
+        let now = self.doorbell.now();
+        let longest = if self.blocked { Duration::ZERO } else { Duration::from_secs(1) };
+        self.refill();
+        self.doorbell.wait(until.map_or(longest, |until| (until - now).min(longest)));
+    }
+}
+
+impl<M: SharedMemory + Copy, B: Doorbell> RingDevice<M, B> {
+    fn take(&mut self, queue: &mut RxQueue, budget: usize) -> Result<usize, Broken> {
+        if self.rx.refresh()? == 0 {
+            return Ok(0);
+        }
+        let mut count = 0;
+        while count < budget {
+            queue.begin();
+            let Some(info) = self.rx.pop(|slice| queue.add(slice))? else {
+                queue.abandon();
+                break;
+            };
+            queue.finish(meta(info));
+            count += 1;
+        }
+        self.rx.release();
+        Ok(count)
+    }
+}
+
+fn info(meta: &TxMeta) -> TxInfo {
+    TxInfo {
+        csum: meta.csum.map(|csum| (csum.start, csum.offset as u8)),
+        gso: meta.gso.map(|g| {
+            let kind = match g.kind {
+                GsoKind::Tcp4 => gso::TCPV4,
+                GsoKind::Tcp6 => gso::TCPV6,
+                GsoKind::Udp => gso::UDP_L4,
+            };
+            (if g.ecn { kind | gso::ECN } else { kind }, g.size)
+        }),
+    }
+}
+
+fn meta(info: shmring::guest::RxInfo) -> RxMeta {
+    let kind = |kind: u8| match kind & !gso::ECN {
+        gso::TCPV4 => Some(GsoKind::Tcp4),
+        gso::TCPV6 => Some(GsoKind::Tcp6),
+        gso::UDP_L4 => Some(GsoKind::Udp),
+        _ => None,
+    };
+    let csum = if info.csum_valid { RxCsum::Valid } else { RxCsum::Unknown };
+    let gso = info
+        .gso
+        .and_then(|(bits, size)| Some(Gso { kind: kind(bits)?, size, ecn: bits & gso::ECN != 0 }));
+    RxMeta { csum, gso }
+}

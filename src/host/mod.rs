@@ -1,0 +1,7 @@
+//! Services as ordinary Linux processes on a tap.
+
+pub mod service;
+mod sys;
+mod tap;
+
+pub use tap::Tap;

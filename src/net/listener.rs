@@ -1,0 +1,58 @@
+//! Listening TCP sockets.
+
+use super::{Error, Net, TcpStream};
+use crate::tcp::{ListenOptions, ListenerId};
+use core::{future::poll_fn, net::SocketAddr, task::Poll};
+
+/// A listening socket; closed when it is dropped.
+pub struct TcpListener {
+    net: Net,
+    id: ListenerId,
+}
+
+impl TcpListener {
+    /// Listens at `local`; an unspecified address means all of ours.
+    ///
+    /// # Errors
+    /// [`Error::Tcp`] when the address is taken.
+    pub fn bind(
+        net: &Net,
+        local: SocketAddr,
+        options: ListenOptions,
+    ) -> Result<TcpListener, Error> {
+        let id = net.0.state.borrow_mut().stack.tcp.listen(local, options)?;
+        Ok(TcpListener { net: net.clone(), id })
+    }
+
+    /// Waits for the next connection.
+    ///
+    /// # Errors
+    /// [`Error::Tcp`] when the listener is closed.
+    pub async fn accept(&self) -> Result<TcpStream, Error> {
+        poll_fn(|cx| {
+            let state = &mut *self.net.0.state.borrow_mut();
+            match state.stack.tcp.accept(self.id) {
+                Ok(Some(conn)) => Poll::Ready(Ok(TcpStream::new(&self.net, conn))),
+                Ok(None) => {
+                    state.acceptors.insert(self.id, cx.waker().clone());
+                    Poll::Pending
+                }
+                Err(error) => Poll::Ready(Err(error.into())),
+            }
+        })
+        .await
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.net.0.state.borrow().stack.tcp.listener_addr(self.id)
+    }
+}
+
+impl Drop for TcpListener {
+    fn drop(&mut self) {
+        let state = &mut *self.net.0.state.borrow_mut();
+        state.acceptors.remove(&self.id);
+        state.stack.tcp.close_listener(self.id);
+    }
+}

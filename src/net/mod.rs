@@ -1,0 +1,164 @@
+//! What an application uses: listeners and streams over a stack.
+#![forbid(unsafe_code)]
+
+mod error;
+mod listener;
+mod stream;
+mod udp;
+
+pub use error::Error;
+pub use listener::TcpListener;
+pub use stream::TcpStream;
+pub use udp::UdpSocket;
+
+use crate::{
+    device::{Device, DeviceInfo},
+    frame::{RxQueue, TxQueue},
+    rt::Rt,
+    stack::Stack,
+    tcp::{ConnId, Event, ListenOptions, ListenerId},
+    time::Instant,
+    udp::UdpId,
+};
+use alloc::{boxed::Box, rc::Rc};
+use core::{
+    cell::RefCell,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    task::Waker,
+};
+use hashbrown::HashMap;
+
+/// Where a network's counters are shown outside, as often as it goes to sleep.
+pub type Publish = Box<dyn FnMut(&mut dyn Iterator<Item = (&'static str, u64)>)>;
+
+/// A network: a stack on one device. Clones name the same one.
+#[derive(Clone)]
+pub struct Net(Rc<Inner>);
+
+struct Inner {
+    state: RefCell<State>,
+    rt: Rt,
+    io_mode: &'static str,
+}
+
+struct State {
+    stack: Stack,
+    tx: TxQueue,
+    readers: HashMap<ConnId, Waker>,
+    writers: HashMap<ConnId, Waker>,
+    acceptors: HashMap<ListenerId, Waker>,
+    receivers: HashMap<UdpId, Waker>,
+    publish: Option<Publish>,
+}
+
+impl State {
+    /// Wakes the tasks whose sockets have changed.
+    fn dispatch(&mut self) {
+        while let Some(event) = self.stack.tcp.take_event() {
+            let (reader, writer) = match event {
+                Event::Readable(conn) => (self.readers.remove(&conn), None),
+                Event::Writable(conn) | Event::Connected(conn) => {
+                    (None, self.writers.remove(&conn))
+                }
+                Event::Closed(conn) => (self.readers.remove(&conn), self.writers.remove(&conn)),
+                Event::Acceptable(listener) => (self.acceptors.remove(&listener), None),
+            };
+            reader.into_iter().chain(writer).for_each(Waker::wake);
+        }
+        while let Some(id) = self.stack.udp.take_readable() {
+            if let Some(waker) = self.receivers.remove(&id) {
+                waker.wake();
+            }
+        }
+    }
+}
+
+impl Net {
+    pub(crate) fn new(rt: Rt, stack: Stack, info: &DeviceInfo, publish: Option<Publish>) -> Net {
+        let state = State {
+            stack,
+            tx: TxQueue::default(),
+            readers: HashMap::new(),
+            writers: HashMap::new(),
+            acceptors: HashMap::new(),
+            receivers: HashMap::new(),
+            publish,
+        };
+        Net(Rc::new(Inner { state: RefCell::new(state), rt, io_mode: info.io_mode }))
+    }
+
+    /// How frames travel: `shmring`, `solo5-ring`, `hypercall`, `tap` or `wire`.
+    pub fn io_mode(&self) -> &'static str {
+        self.0.io_mode
+    }
+
+    /// The first address of this network.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.0.state.borrow().stack.addresses().next()
+    }
+
+    /// The runtime that this network is served by.
+    pub fn rt(&self) -> &Rt {
+        &self.0.rt
+    }
+
+    /// Listens on a port of all our addresses.
+    ///
+    /// # Errors
+    /// [`Error::Tcp`] when the port is taken.
+    pub fn listen(&self, port: u16) -> Result<TcpListener, Error> {
+        let any = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port);
+        TcpListener::bind(self, any, ListenOptions::default())
+    }
+
+    /// Connects to `remote`.
+    ///
+    /// # Errors
+    /// [`Error::Tcp`] that tells refused, unreachable and timed out apart.
+    pub async fn connect(&self, remote: SocketAddr) -> Result<TcpStream, Error> {
+        TcpStream::connect(self, remote).await
+    }
+
+    /// Opens a UDP socket on a port of all our addresses; 0 takes any free one.
+    ///
+    /// # Errors
+    /// [`Error::Udp`] when the port is taken.
+    pub fn udp(&self, port: u16) -> Result<UdpSocket, Error> {
+        UdpSocket::bind(self, SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port))
+    }
+
+    pub(crate) fn receive(&self, now: Instant, rx: &mut RxQueue) {
+        let state = &mut *self.0.state.borrow_mut();
+        state.stack.receive(now, rx, &mut state.tx);
+        state.dispatch();
+    }
+
+    pub(crate) fn poll(&self, now: Instant) {
+        let state = &mut *self.0.state.borrow_mut();
+        state.stack.poll(now, &mut state.tx);
+        state.dispatch();
+    }
+
+    pub(crate) fn transmit(&self, device: &mut impl Device) {
+        let state = &mut *self.0.state.borrow_mut();
+        device.transmit(&mut state.tx);
+    }
+
+    /// When the stack has something to do; at once when frames wait for the device.
+    pub(crate) fn poll_at(&self) -> Option<Instant> {
+        self.0.state.borrow().stack.poll_at()
+    }
+
+    /// Whether every connection has ended and every frame is out.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let state = self.0.state.borrow();
+        state.tx.is_empty() && state.stack.tcp.connections() == 0
+    }
+
+    pub(crate) fn publish_stats(&self) {
+        let state = &mut *self.0.state.borrow_mut();
+        if let Some(publish) = &mut state.publish {
+            publish(&mut state.stack.stats());
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! What the runtime asks of what is below it.
+
+use crate::time::Instant;
+
+/// A clock and a source of unpredictable bytes.
+pub trait Platform: 'static {
+    /// A monotonic clock.
+    fn now(&self) -> Instant;
+
+    /// Nanoseconds since 1970.
+    fn wall_clock(&self) -> u64;
+
+    /// A fresh seed.
+    fn entropy(&self) -> [u8; 32];
+}

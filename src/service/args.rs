@@ -1,0 +1,99 @@
+//! The arguments that every service understands.
+
+use crate::{ip::Cidr, stack};
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+
+/// The text of `--help`.
+pub const HELP: &str = "\
+Service arguments:
+  --solo5:LEVEL         First only: quiet, error, warn, info (default) or debug
+  --ipv4=CIDR           IPv4 address and prefix (default 10.0.0.2/24)
+  --ipv4-gateway=IP     Router to other IPv4 networks
+  --mtu=N               Largest IP packet, if smaller than the device's
+  --seed=N              Make every random choice from N: for tests only";
+
+/// Parsed arguments.
+#[derive(Clone, Debug, Default)]
+pub struct Args {
+    /// Addresses and limits.
+    pub stack: stack::Config,
+    /// A fixed seed.
+    pub seed: Option<[u8; 32]>,
+    /// What is left for the service.
+    pub rest: Vec<String>,
+}
+
+impl Args {
+    /// Reads the arguments.
+    ///
+    /// # Errors
+    /// A line that says what is wrong with which argument.
+    pub fn parse<'a>(args: impl Iterator<Item = &'a str>) -> Result<Args, String> {
+        let mut parsed = Args::default();
+        for (i, arg) in args.filter(|arg| !arg.is_empty()).enumerate() {
+            if i == 0 && arg.starts_with("--solo5:") {
+                continue;
+            }
+            let (name, value) = arg.split_once('=').unwrap_or((arg, ""));
+            parsed.one(arg, name, value).map_err(|problem| format!("{arg}: {problem}"))?;
+        }
+        Ok(parsed)
+    }
+
+    fn one(&mut self, arg: &str, name: &str, value: &str) -> Result<(), String> {
+        match name {
+            "--ipv4" => {
+                let cidr: Cidr = value.parse().map_err(ToString::to_string)?;
+                if !cidr.address.is_ipv4() {
+                    return Err("expected an IPv4 address".into());
+                }
+                self.stack.addresses.retain(|cidr| !cidr.address.is_ipv4());
+                self.stack.addresses.push(cidr);
+            }
+            "--ipv4-gateway" => {
+                let gateway = value.parse().map_err(|_| "expected an IPv4 address".to_string());
+                self.stack.gateway4 = Some(gateway?);
+            }
+            "--mtu" => {
+                let mtu = value.parse().ok().filter(|mtu| (576..=9216).contains(mtu));
+                self.stack.mtu = Some(mtu.ok_or("expected a number from 576 to 9216")?);
+            }
+            "--seed" => {
+                let seed: u64 = value.parse().map_err(|_| "expected a number".to_string())?;
+                let mut bytes = [0; 32];
+                bytes[..8].copy_from_slice(&seed.to_le_bytes());
+                self.seed = Some(bytes);
+            }
+            _ => self.rest.push(arg.into()),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_arguments_are_taken_and_others_left() {
+        let args =
+            ["--solo5:debug", "--ipv4=192.168.1.9/16", "--mtu=1400", "--seed=7", "--own", "x"];
+        let args = Args::parse(args.into_iter()).unwrap();
+        assert_eq!(args.stack.addresses[0].to_string(), "192.168.1.9/16");
+        assert_eq!(args.stack.mtu, Some(1400));
+        assert_eq!(args.rest, ["--own", "x"]);
+    }
+
+    #[test]
+    fn a_wrong_value_is_named() {
+        for bad in
+            ["--ipv4=10.0.0.2", "--ipv4=fd00::1/64", "--mtu=9", "--seed=x", "--ipv4-gateway=y"]
+        {
+            assert!(Args::parse([bad].into_iter()).unwrap_err().starts_with(bad));
+        }
+    }
+}
