@@ -4,9 +4,19 @@ extern crate alloc;
 
 pub mod device;
 pub mod frame;
+#[cfg(feature = "host")]
+pub mod host;
+#[cfg(not(feature = "host"))]
+pub mod hvt;
 pub mod ip;
+mod neighbor;
+pub mod net;
+pub mod rt;
+pub mod service;
+pub mod stack;
 pub mod tcp;
 pub mod time;
+pub mod udp;
 pub mod wire;
 
 pub use shmring::{PacketBuf, Pool, PoolConfig, Slice};

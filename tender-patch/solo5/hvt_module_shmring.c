@@ -83,7 +83,6 @@ struct nic {
     bool ours; /* opened here, not by the net module */
     bool vnet;
     bool attached;
-    uint32_t epoch;
     struct shmring_attached rings;
 };
 
@@ -315,7 +314,6 @@ static void broken(struct nic *nic, enum shmring_violation violation)
     warnx("network device %u: the guest broke a ring (%s), it is closed",
           nic->handle, shmring_violation_name(violation));
     nic->attached = false;
-    shmring_set_broken(&nic->rings, violation);
     set_offloads(nic, 0);
 }
 
@@ -480,7 +478,6 @@ static int32_t attach(struct hvt *hvt, uint64_t handle, uint64_t gpa,
     if (nic->rings.pairs == 0)
         return SHMRING_E_FEATURES;
     set_offloads(nic, nic->rings.features);
-    shmring_accept(&nic->rings, ++nic->epoch);
     nic->attached = true;
     return SHMRING_ATTACHED;
 }

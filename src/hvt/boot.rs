@@ -1,0 +1,84 @@
+//! Boot information, and the memory left for the heap.
+
+use super::manifest::Manifest;
+use core::{
+    ptr::NonNull,
+    sync::atomic::{AtomicPtr, Ordering},
+};
+use talc::{ErrOnOom, Span, Talc, Talck, locking::AssumeUnlockable};
+
+/// What the tender leaves at the guest's start. Later tenders put more behind it, which this image
+/// does not read.
+#[repr(C)]
+pub(crate) struct Info {
+    memory: u64,
+    kernel_end: u64,
+    pub(crate) tsc_hz: u64,
+    cmdline: *const u8,
+    manifest: *const u8,
+}
+
+static INFO: AtomicPtr<Info> = AtomicPtr::new(core::ptr::null_mut());
+
+// SAFETY of the lock's choice: an image has one thread and no interrupt handlers.
+#[global_allocator]
+static HEAP: Talck<AssumeUnlockable, ErrOnOom> = Talc::new(ErrOnOom).lock();
+
+const PAGE: u64 = 4096;
+const CMDLINE: usize = 8192;
+
+unsafe extern "C" {
+    static zerohop_image_end: u8;
+}
+
+/// Bytes of the stack at the end of memory; a page that is not mapped lies below it.
+fn stack_size(memory: u64) -> u64 {
+    (memory / 16).min(1 << 20) & !(PAGE - 1)
+}
+
+/// Remembers the boot information and gives the free memory to the heap.
+///
+/// # Safety
+/// To be called once, first, with what the tender passed.
+pub(super) unsafe fn init(info: *const Info) {
+    INFO.store(info.cast_mut(), Ordering::Relaxed);
+    let memory = self::memory();
+    let start = (&raw const zerohop_image_end as u64).max(self::info().kernel_end);
+    let start = start.next_multiple_of(PAGE);
+    let end = memory - stack_size(memory) - PAGE;
+    let span = Span::new(start as *mut u8, end as *mut u8);
+    // SAFETY: nothing else uses the memory between the image and the stack's guard.
+    if unsafe { HEAP.lock().claim(span) }.is_err() {
+        super::console::print("no memory for a heap; raise --mem\n");
+        super::hypercall::halt(1);
+    }
+}
+
+/// The boot information.
+pub(crate) fn info() -> &'static Info {
+    let info = INFO.load(Ordering::Relaxed);
+    debug_assert!(!info.is_null());
+    // SAFETY: set once at the entry to memory that nobody writes afterwards.
+    unsafe { &*info }
+}
+
+/// Bytes of memory, from address 0.
+pub(crate) fn memory() -> u64 {
+    info().memory
+}
+
+/// The arguments, separated by spaces.
+pub(crate) fn cmdline() -> &'static str {
+    let Some(text) = NonNull::new(info().cmdline.cast_mut()) else { return "" };
+    // SAFETY: the tender leaves 8192 bytes there, which nobody writes afterwards.
+    let bytes = unsafe { core::slice::from_raw_parts(text.as_ptr(), CMDLINE) };
+    let end = bytes.iter().position(|b| *b == 0).unwrap_or(CMDLINE);
+    core::str::from_utf8(&bytes[..end]).unwrap_or_default()
+}
+
+/// The manifest as the tender filled it in.
+pub(crate) fn manifest() -> &'static Manifest {
+    // SAFETY: the tender leaves the manifest of this image there, with every entry that the image
+    // declared.
+    unsafe { &*info().manifest.cast::<Manifest>() }
+}

@@ -1,0 +1,2 @@
+zerohop_cpl0:
+    ud2

@@ -1,0 +1,34 @@
+//! Seeds for random generators.
+
+use super::hypercall;
+use core::hash::Hasher;
+use siphasher::sip::SipHasher13;
+
+/// 32 bytes: of the processor's generator where it has one, mixed with the clocks.
+pub(crate) fn seed() -> [u8; 32] {
+    let mut seed = [0; 32];
+    for (i, part) in seed.chunks_exact_mut(8).enumerate() {
+        // SAFETY: as in `clock`.
+        let tsc = unsafe { core::arch::x86_64::_rdtsc() };
+        let mut mixer = SipHasher13::new_with_keys(tsc, i as u64);
+        mixer.write_u64(hypercall::walltime());
+        mixer.write_u64(hardware().unwrap_or(0));
+        part.copy_from_slice(&mixer.finish().to_le_bytes());
+    }
+    seed
+}
+
+fn hardware() -> Option<u64> {
+    const RDRAND: u32 = 1 << 30;
+    if core::arch::x86_64::__cpuid(1).ecx & RDRAND == 0 {
+        return None;
+    }
+    #[target_feature(enable = "rdrand")]
+    fn step() -> Option<u64> {
+        let mut value = 0;
+        (core::arch::x86_64::_rdrand64_step(&mut value) == 1).then_some(value)
+    }
+    // The generator may be out of numbers for a moment.
+    // SAFETY: the processor has the instruction, as just asked.
+    (0..16).find_map(|_| unsafe { step() })
+}

@@ -1,0 +1,12 @@
+//! The guest's side of Solo5's hvt: everything below the stack when there is no operating system.
+
+pub(crate) mod boot;
+pub(crate) mod clock;
+pub(crate) mod console;
+pub(crate) mod entropy;
+mod entry;
+pub(crate) mod hypercall;
+pub(crate) mod manifest;
+mod mem;
+mod panic;
+pub mod service;

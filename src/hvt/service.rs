@@ -1,0 +1,256 @@
+//! Starting a service in an image: its devices, attached as the tender offers.
+
+use super::{
+    boot,
+    clock::Clock,
+    entropy,
+    hypercall::{self, call},
+};
+use crate::{
+    Pool, PoolConfig,
+    device::{
+        Device, DeviceInfo,
+        hypercall::HypercallDevice,
+        ring::{Doorbell, RingDevice, offloads},
+    },
+    net::{Net, Publish},
+    rt::Platform,
+    service::{Args, Env, HELP, Outcome},
+    time::{Duration, Instant},
+    wire::MacAddr,
+};
+use alloc::{alloc::alloc_zeroed, boxed::Box, format};
+use core::{alloc::Layout, ptr::NonNull, sync::atomic::Ordering};
+use shmring::{
+    abi::{Features, MAJOR, MAX_STATS, STAT_LEN, STAT_NAME, header, offer::Offer, port},
+    guest::{MemClass, Region, RegionConfig},
+    memory::{RawMemory, SharedMemory},
+};
+
+pub use super::manifest::{ABI, Desc, Entry, Kind, Note, note};
+
+/// The processor as a platform.
+struct Processor(Clock);
+
+impl Platform for Processor {
+    fn now(&self) -> Instant {
+        self.0.now()
+    }
+
+    fn wall_clock(&self) -> u64 {
+        hypercall::walltime()
+    }
+
+    fn entropy(&self) -> [u8; 32] {
+        entropy::seed()
+    }
+}
+
+/// Zeroed pages that stay for ever.
+fn pages(bytes: usize) -> Option<NonNull<u8>> {
+    let layout = Layout::from_size_align(bytes.max(1), 4096).ok()?;
+    // SAFETY: the size is not zero.
+    NonNull::new(unsafe { alloc_zeroed(layout) })
+}
+
+/// A pool of a quarter of memory, within bounds.
+fn pool() -> Option<Pool> {
+    let stride = PoolConfig::default().stride;
+    let count = (boot::memory() as usize / 4 / stride).clamp(128, 4096);
+    let config = PoolConfig { count, ..PoolConfig::default() };
+    let base = pages(config.bytes())?;
+    // SAFETY: fresh pages that nobody else knows; the tender keeps the rings' protocol, which is
+    // the one assumption about it.
+    Some(unsafe { Pool::from_raw(config, base) })
+}
+
+/// The table of statistics that the tender reads.
+struct Table {
+    memory: RawMemory,
+    address: u64,
+}
+
+impl Table {
+    fn new() -> Option<Table> {
+        let len = u64::from(MAX_STATS) * STAT_LEN;
+        let base = pages(len as usize)?;
+        // SAFETY: fresh pages, reached only by words from here on.
+        let memory = unsafe { RawMemory::new(base, len) };
+        Some(Table { memory, address: base.as_ptr() as u64 })
+    }
+
+    fn publish(self) -> Publish {
+        Box::new(move |counters| {
+            for (i, (name, value)) in (0..u64::from(MAX_STATS)).zip(counters) {
+                let mut text = [0; STAT_NAME];
+                let len = name.len().min(STAT_NAME);
+                text[..len].copy_from_slice(&name.as_bytes()[..len]);
+                for (word, bytes) in text.chunks_exact(8).enumerate() {
+                    let bytes = bytes.try_into().map_or(0, u64::from_le_bytes);
+                    self.memory.store_u64(i * STAT_LEN + word as u64 * 8, bytes);
+                }
+                self.memory.store_u64(i * STAT_LEN + STAT_NAME as u64, value);
+            }
+        })
+    }
+}
+
+/// The ports of a tender that offers rings.
+struct Ports {
+    base: u16,
+    region: RawMemory,
+    clock: Clock,
+}
+
+impl Doorbell for Ports {
+    fn kick(&mut self) {
+        hypercall::kick(self.base + port::KICK);
+    }
+
+    fn wait(&mut self, timeout: Duration) {
+        #[repr(C)]
+        struct Wait(u64, u64, i32, u32);
+        let nanos = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+        // SAFETY: the struct of this port.
+        unsafe { call(self.base + port::WAIT, &mut Wait(nanos, 0, 0, 0)) };
+    }
+
+    fn threaded(&self) -> bool {
+        self.region.load_u32(header::TENDER_STATUS, Ordering::Relaxed) != 0
+    }
+
+    fn now(&self) -> Instant {
+        self.clock.now()
+    }
+}
+
+const ENTRIES: u32 = 256;
+
+/// Lays a region out and attaches it; the rings if the tender has them, and the table.
+fn attach(
+    offer: &Offer,
+    handle: u64,
+    pool: &Pool,
+) -> Option<(Features, RawMemory, Region<RawMemory>, Publish)> {
+    #[repr(C)]
+    struct Attach(u64, u64, u64, i32, u32);
+    let table = Table::new()?;
+    let accepted = offer.features - Features::USO;
+    let config = RegionConfig {
+        pairs: 1,
+        entries: ENTRIES,
+        offered: offer.features,
+        accepted,
+        origin: 0,
+        mem: Some(MemClass { size: boot::memory() }),
+        stats: Some((table.address, MAX_STATS)),
+    };
+    let base = pages(config.size() as usize)?;
+    // SAFETY: fresh pages, reached only by words from here on.
+    let memory = unsafe { RawMemory::new(base, config.size()) };
+    let region = Region::build(memory, &config, pool);
+    let mut arg = Attach(handle, base.as_ptr() as u64, config.size(), -1, 0);
+    // SAFETY: the struct of this port; the region and what it names is for the tender to reach.
+    unsafe { call(offer.port + port::ATTACH, &mut arg) };
+    if arg.3 != 0 {
+        log::warn!("the tender refused the rings (reason {}); falling back", arg.3);
+        return None;
+    }
+    Some((accepted, memory, region, table.publish()))
+}
+
+/// Runs a service on the network device `name`; its exit status.
+#[doc(hidden)]
+pub fn run<F, T>(name: &str, main: impl FnOnce(Net, Env) -> F) -> i32
+where
+    F: Future<Output = T> + 'static,
+    T: Outcome + 'static,
+{
+    let args = match Args::parse(boot::cmdline().split(' ')) {
+        Ok(args) => args,
+        Err(problem) => {
+            super::console::print(&format!("{problem}\n{HELP}\n"));
+            return 1;
+        }
+    };
+    let Some((handle, mac, mtu)) = boot::manifest().net(name) else {
+        log::error!(
+            "network device {name} is not attached; start the tender with --net:{name}=TAP"
+        );
+        return 1;
+    };
+    let Some(pool) = pool() else {
+        log::error!("no memory for packet buffers; raise --mem");
+        return 1;
+    };
+    let clock = Clock::new();
+    let offer = boot::manifest().rings().filter(|offer| offer.major == MAJOR);
+    let attached = offer.as_ref().and_then(|offer| attach(offer, handle, &pool));
+    let (rings, publish) = match attached {
+        Some((features, memory, region, publish)) => {
+            let mut pairs = region.pairs.into_iter();
+            (pairs.next().map(|rings| (features, memory, rings)), Some(publish))
+        }
+        None => (None, None),
+    };
+    if let (Some((features, region, rings)), Some(offer)) = (rings, offer) {
+        let info = DeviceInfo { mac, mtu, offloads: offloads(features), io_mode: "shmring" };
+        let doorbell = Ports { base: offer.port, region, clock };
+        let device = RingDevice::new(info, pool, rings, doorbell);
+        return start(device, clock, publish, args, main);
+    }
+    start(
+        HypercallDevice::new(handle, MacAddr(mac.0), mtu, pool, clock),
+        clock,
+        publish,
+        args,
+        main,
+    )
+}
+
+fn start<D, F, T>(
+    device: D,
+    clock: Clock,
+    publish: Option<Publish>,
+    args: Args,
+    main: impl FnOnce(Net, Env) -> F,
+) -> i32
+where
+    D: Device,
+    F: Future<Output = T> + 'static,
+    T: Outcome + 'static,
+{
+    crate::service::run(Processor(clock), device, publish, args, main)
+}
+
+/// Declares a service: the name of its network device, and its `main`.
+///
+/// ```ignore
+/// zerohop::service!(service => main);
+/// async fn main(net: Net, env: Env) -> Result<(), Error> { .. }
+/// ```
+#[macro_export]
+macro_rules! service {
+    ($net:ident => $main:path) => {
+        const _: () = {
+            use $crate::hvt::service::{self, Desc, Entry, Kind, Note};
+
+            #[used]
+            #[unsafe(link_section = ".note.solo5.abi")]
+            static ABI: Note<[u32; 4]> = service::ABI;
+
+            #[used]
+            #[unsafe(link_section = ".note.solo5.manifest")]
+            static MANIFEST: Note<Desc<3>> = service::note([
+                Entry::new("", Kind::First),
+                Entry::new(stringify!($net), Kind::Net),
+                Entry::new("shmring", Kind::Rings),
+            ]);
+
+            #[unsafe(no_mangle)]
+            fn zerohop_service() -> i32 {
+                service::run(stringify!($net), $main)
+            }
+        };
+    };
+}
