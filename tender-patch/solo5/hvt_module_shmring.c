@@ -83,6 +83,8 @@ struct nic {
     bool ours; /* opened here, not by the net module */
     bool vnet;
     bool attached;
+    bool starved; /* the guest has lent too few buffers */
+    uint32_t epoch;
     struct shmring_attached rings;
 };
 
@@ -314,6 +316,7 @@ static void broken(struct nic *nic, enum shmring_violation violation)
     warnx("network device %u: the guest broke a ring (%s), it is closed",
           nic->handle, shmring_violation_name(violation));
     nic->attached = false;
+    shmring_set_broken(&nic->rings, violation);
     set_offloads(nic, 0);
 }
 
@@ -346,25 +349,35 @@ static unsigned serve_tx(struct hvt *hvt, struct nic *nic)
     return count;
 }
 
+static struct shmring_rx_info rx_info(const struct vnet_hdr *hdr)
+{
+    return (struct shmring_rx_info){
+        .csum_valid = hdr->flags & (VNET_NEEDS_CSUM | VNET_DATA_VALID),
+        .gso_type = hdr->gso_type,
+        .gso_size = hdr->gso_size,
+    };
+}
+
 static unsigned serve_rx(struct hvt *hvt, struct nic *nic)
 {
     struct shmring_rx *rx = &nic->rings.pair[0].rx;
-    unsigned count = 0;
+    unsigned count = 0, usable;
 
-    while (count < RX_BUDGET && shmring_rx_buffers(rx) == SHMRING_OK &&
-           rx->count) {
+    nic->starved = false;
+    while (count < RX_BUDGET &&
+           shmring_rx_buffers(rx, &usable) == SHMRING_OK) {
         struct vnet_hdr hdr;
-        ssize_t len = tap_receive(hvt, nic, &hdr, rx->held, rx->count);
-        struct shmring_rx_info info = {
-            .csum_valid = hdr.flags & (VNET_NEEDS_CSUM | VNET_DATA_VALID),
-            .gso_type = hdr.gso_type,
-            .gso_size = hdr.gso_size,
-        };
+        ssize_t len;
 
+        if (usable == 0) {
+            nic->starved = true;
+            break;
+        }
+        len = tap_receive(hvt, nic, &hdr, rx->held, usable);
         if (len == 0)
             break;
         if (len > 0)
-            (void)shmring_rx_commit(rx, (uint32_t)len, info);
+            (void)shmring_rx_commit(rx, (uint32_t)len, rx_info(&hdr));
         count++;
     }
     if (rx->broken != SHMRING_OK) {
@@ -407,9 +420,8 @@ static uint64_t sleep_on_taps(bool block, bool *expired)
             continue;
         }
         nic = find_nic(events[i].data.u64);
-        /* A device without rings, or one whose guest has lent no buffer: it
-         * is the guest's turn. */
-        if (nic && (!nic->attached || nic->rings.pair[0].rx.count == 0))
+        /* Without rings or buffers it is the guest's turn. */
+        if (nic && (!nic->attached || nic->starved))
             ready |= UINT64_C(1) << nic->handle;
     }
     return ready;
@@ -478,6 +490,7 @@ static int32_t attach(struct hvt *hvt, uint64_t handle, uint64_t gpa,
     if (nic->rings.pairs == 0)
         return SHMRING_E_FEATURES;
     set_offloads(nic, nic->rings.features);
+    shmring_accept(&nic->rings, ++nic->epoch);
     nic->attached = true;
     return SHMRING_ATTACHED;
 }

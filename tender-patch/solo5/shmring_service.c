@@ -18,6 +18,8 @@ enum {
     H_STATS = 0x038,
     H_STATS_COUNT = 0x040,
     H_FEATURES_ACCEPTED = 0x080,
+    H_TENDER_STATUS = 0x100,
+    H_EPOCH = 0x104,
     H_CLASSES = 0x200,
     H_QUEUES = 0x300,
     H_LEN = 0xb00,
@@ -48,6 +50,7 @@ enum {
     CTRL_ALIGN = 128,
 };
 
+enum { STATUS_REASON = 8 };
 enum { DESC_LEN = 16, DESC_LOG2 = 4 };
 enum { STAT_LEN = 32, MAX_STATS = 64 };
 enum { MIN_STRIDE = 64, MAX_STRIDE = 65536, MAX_BUFFERS = 1 << 24 };
@@ -157,18 +160,42 @@ static bool consumer_refresh(struct shmring_ring *ring)
     return true;
 }
 
-static bool consumer_release(struct shmring_ring *ring)
+/* Goes on at the index that the ring shows. */
+static bool consumer_open(struct shmring_ring *ring)
+{
+    ring->own = load32(ring->ctrl + CTRL_CONS, memory_order_relaxed);
+    ring->shown = ring->own;
+    ring->peer = ring->own;
+    return consumer_refresh(ring);
+}
+
+/* To a producer that never sleeps for room. */
+static void consumer_release(struct shmring_ring *ring)
+{
+    if (ring->shown == ring->own)
+        return;
+    store32(ring->ctrl + CTRL_CONS, ring->own, memory_order_release);
+    ring->shown = ring->own;
+}
+
+/* One fence for everything released; true when the producer waits for it. */
+static bool consumer_release_notify(struct shmring_ring *ring)
 {
     uint32_t old = ring->shown;
 
     if (old == ring->own)
         return false;
-    store32(ring->ctrl + CTRL_CONS, ring->own, memory_order_release);
-    ring->shown = ring->own;
+    consumer_release(ring);
     atomic_thread_fence(memory_order_seq_cst);
     return need_event(
         load32(ring->ctrl + CTRL_PROD_EVENT, memory_order_relaxed), ring->own,
         old);
+}
+
+static void consumer_disarm(struct shmring_ring *ring)
+{
+    store32(ring->ctrl + CTRL_CONS_EVENT, ring->peer - 1,
+            memory_order_relaxed);
 }
 
 static void consumer_arm(struct shmring_ring *ring)
@@ -180,6 +207,15 @@ static void consumer_arm(struct shmring_ring *ring)
 static uint32_t room(const struct shmring_ring *ring)
 {
     return ring->entries - (ring->own - ring->peer);
+}
+
+/* Goes on at the indices that the ring shows. */
+static bool producer_open(struct shmring_ring *ring)
+{
+    ring->own = load32(ring->ctrl + CTRL_PROD, memory_order_relaxed);
+    ring->shown = ring->own;
+    ring->peer = load32(ring->ctrl + CTRL_CONS, memory_order_acquire);
+    return ring->own - ring->peer <= ring->entries;
 }
 
 static bool producer_refresh(struct shmring_ring *ring)
@@ -374,15 +410,15 @@ static bool latch_queue(uint8_t *region, uint64_t size, unsigned index,
     return true;
 }
 
-static bool latch_pairs(uint8_t *region, uint64_t size, unsigned queues,
-                        const struct shmring_limits *limits,
-                        struct shmring_attached *out)
+static enum shmring_attach_error
+latch_pairs(uint8_t *region, uint64_t size, unsigned queues,
+            const struct shmring_limits *limits, struct shmring_attached *out)
 {
     struct taken taken = {.len = 0};
 
     if (queues == 0 || queues > SHMRING_MAX_QUEUES || queues % 3 != 0 ||
         queues / 3 > limits->max_pairs)
-        return false;
+        return SHMRING_E_QUEUE;
     for (unsigned i = 0; i < queues / 3; i++) {
         struct shmring_pair *pair = &out->pair[i];
 
@@ -393,12 +429,15 @@ static bool latch_pairs(uint8_t *region, uint64_t size, unsigned queues,
                          &pair->rx.fill) ||
             !latch_queue(region, size, 3 * i + 2, QUEUE_RX, &taken,
                          &pair->rx.rx))
-            return false;
+            return SHMRING_E_QUEUE;
+        if (!consumer_open(&pair->tx.ring) || !consumer_open(&pair->rx.fill) ||
+            !producer_open(&pair->rx.rx))
+            return SHMRING_E_INDEX;
         pair->tx.classes = pair->rx.classes = &out->classes;
         pair->tx.features = pair->rx.features = out->features;
     }
     out->pairs = queues / 3;
-    return true;
+    return SHMRING_ATTACHED;
 }
 
 enum shmring_attach_error shmring_attach(uint8_t *region, uint64_t size,
@@ -407,6 +446,7 @@ enum shmring_attach_error shmring_attach(uint8_t *region, uint64_t size,
 {
     uint64_t version, counts;
 
+    out->region = region;
     if (size < 4096)
         return SHMRING_E_REGION;
     if (load64(region + H_MAGIC) != SHMRING_MAGIC)
@@ -428,9 +468,21 @@ enum shmring_attach_error shmring_attach(uint8_t *region, uint64_t size,
         return SHMRING_ATTACHED;
     if (!latch_classes(region, (uint16_t)(counts >> 16), limits, out))
         return SHMRING_E_CLASS;
-    if (!latch_pairs(region, size, (uint16_t)counts, limits, out))
-        return SHMRING_E_QUEUE;
-    return SHMRING_ATTACHED;
+    return latch_pairs(region, size, (uint16_t)counts, limits, out);
+}
+
+void shmring_accept(struct shmring_attached *attached, uint32_t epoch)
+{
+    store32(attached->region + H_TENDER_STATUS, 0, memory_order_relaxed);
+    store32(attached->region + H_EPOCH, epoch, memory_order_release);
+}
+
+void shmring_set_broken(struct shmring_attached *attached,
+                        enum shmring_violation violation)
+{
+    store32(attached->region + H_TENDER_STATUS,
+            SHMRING_STATUS_BROKEN | (uint32_t)violation << STATUS_REASON,
+            memory_order_release);
 }
 
 void shmring_offer(uint8_t u[SHMRING_OFFER_LEN],
@@ -524,7 +576,9 @@ static enum shmring_violation walk(const struct shmring_tx *tx,
             return SHMRING_V_CHAIN;
         if (!decode(&tx->ring, frame->count, &desc))
             return SHMRING_V_FLAGS;
-        if (desc.flags & ~FLAG_NEXT)
+        /* Only the first says more than where bytes lie. */
+        if ((desc.flags & ~FLAG_NEXT) || desc.gso_type || desc.gso_size ||
+            desc.csum_start || desc.csum_offset)
             return SHMRING_V_FLAGS;
     }
     if (frame->len < SHMRING_MIN_FRAME || frame->len > SHMRING_MAX_FRAME)
@@ -553,7 +607,7 @@ enum shmring_violation shmring_tx_next(struct shmring_tx *tx,
 
 bool shmring_tx_release(struct shmring_tx *tx)
 {
-    return consumer_release(&tx->ring);
+    return consumer_release_notify(&tx->ring);
 }
 
 void shmring_tx_arm(struct shmring_tx *tx)
@@ -563,18 +617,22 @@ void shmring_tx_arm(struct shmring_tx *tx)
 
 void shmring_tx_disarm(struct shmring_tx *tx)
 {
-    store32(tx->ring.ctrl + CTRL_CONS_EVENT, tx->ring.peer - 1,
-            memory_order_relaxed);
+    consumer_disarm(&tx->ring);
 }
 
 /*
  * Frames to the guest.
  */
 
+/* What the largest frame may need. */
+static uint32_t wanted_buffers(const struct shmring_rx *rx)
+{
+    return (rx->features & SHMRING_F_RX_GSO) ? SHMRING_MAX_FRAGS : 1;
+}
+
 static enum shmring_violation top_up(struct shmring_rx *rx)
 {
-    uint32_t wanted =
-        (rx->features & SHMRING_F_RX_GSO) ? SHMRING_MAX_FRAGS : 1;
+    uint32_t wanted = wanted_buffers(rx);
     uint32_t usable = wanted;
 
     if (ready(&rx->fill) < wanted && !consumer_refresh(&rx->fill))
@@ -602,10 +660,14 @@ static enum shmring_violation top_up(struct shmring_rx *rx)
     return SHMRING_OK;
 }
 
-enum shmring_violation shmring_rx_buffers(struct shmring_rx *rx)
+enum shmring_violation shmring_rx_buffers(struct shmring_rx *rx,
+                                          unsigned *usable)
 {
     if (rx->broken == SHMRING_OK)
         rx->broken = top_up(rx);
+    *usable = rx->broken == SHMRING_OK && rx->count >= wanted_buffers(rx)
+                  ? rx->count
+                  : 0;
     return rx->broken;
 }
 
@@ -617,7 +679,8 @@ bool shmring_rx_commit(struct shmring_rx *rx, uint32_t len,
 
     while (used < rx->count && rest > rx->held[used].len)
         rest -= rx->held[used++].len;
-    if (len == 0 || used == rx->count)
+    if (rx->broken != SHMRING_OK || rx->count < wanted_buffers(rx) ||
+        len == 0 || used == rx->count)
         return false;
     used++;
     rest = len;
@@ -648,9 +711,8 @@ bool shmring_rx_commit(struct shmring_rx *rx, uint32_t len,
 
 bool shmring_rx_publish(struct shmring_rx *rx)
 {
-    bool wants_room = consumer_release(&rx->fill);
-
-    return producer_publish(&rx->rx) || wants_room;
+    consumer_release(&rx->fill);
+    return producer_publish(&rx->rx);
 }
 
 enum shmring_violation shmring_rx_pending(struct shmring_rx *rx, bool *pending)
@@ -664,4 +726,9 @@ enum shmring_violation shmring_rx_pending(struct shmring_rx *rx, bool *pending)
 void shmring_rx_arm_fill(struct shmring_rx *rx)
 {
     consumer_arm(&rx->fill);
+}
+
+void shmring_rx_disarm_fill(struct shmring_rx *rx)
+{
+    consumer_disarm(&rx->fill);
 }

@@ -69,12 +69,16 @@ enum shmring_attach_error {
     SHMRING_E_QUEUE = 6, /* a queue is malformed or outside the region */
     SHMRING_E_STATS = 7, /* the statistics table is outside memory */
     SHMRING_E_HANDLE = 8, /* no such device, or it is attached already */
+    SHMRING_E_INDEX = 9, /* indices further apart than their ring is long */
 };
+
+/* The tender's status word; bits 15:8 hold the violation. */
+#define SHMRING_STATUS_BROKEN (UINT32_C(1) << 1)
 
 /* What a guest did that breaks a queue. The queue is not served any more. */
 enum shmring_violation {
     SHMRING_OK = 0,
-    SHMRING_V_INDEX, /* further from ours than the ring is long, or back */
+    SHMRING_V_INDEX = 1, /* further from ours than the ring is long, or back */
     SHMRING_V_BUFFER_ID, /* a buffer of no class */
     SHMRING_V_RANGE, /* bytes outside their buffer, or none */
     SHMRING_V_CHAIN, /* too long, or without an end */
@@ -169,6 +173,7 @@ struct shmring_pair {
 
 /* A region that was checked and latched. Pairs point into it: do not copy. */
 struct shmring_attached {
+    uint8_t *region;
     uint64_t features;
     struct shmring_classes classes;
     struct shmring_pair pair[SHMRING_MAX_PAIRS];
@@ -189,6 +194,12 @@ enum shmring_attach_error shmring_attach(uint8_t *region, uint64_t size,
                                          const struct shmring_limits *limits,
                                          struct shmring_attached *out);
 
+/* Tells the guest that its rings are served, in its device's epoch-th region. */
+void shmring_accept(struct shmring_attached *attached, uint32_t epoch);
+/* Tells the guest that its rings are closed, and why. */
+void shmring_set_broken(struct shmring_attached *attached,
+                        enum shmring_violation violation);
+
 /* Looks for frames; their descriptors into `ready`. */
 enum shmring_violation shmring_tx_refresh(struct shmring_tx *tx,
                                           uint32_t *ready);
@@ -206,10 +217,11 @@ void shmring_tx_disarm(struct shmring_tx *tx);
 
 /*
  * Tops up rx->held with buffers for the next frame: one, or with RX_GSO as
- * many as a coalesced frame may need; none when the guest has lent none or
- * has no room.
+ * many as a coalesced frame may need. `usable` is 0 when the guest has lent
+ * too few or has no room: a frame is never cut.
  */
-enum shmring_violation shmring_rx_buffers(struct shmring_rx *rx);
+enum shmring_violation shmring_rx_buffers(struct shmring_rx *rx,
+                                          unsigned *usable);
 /*
  * A frame of `len` bytes lies in the first of rx->held: writes its
  * descriptors. False, and nothing written, when they do not hold `len` bytes.
@@ -223,6 +235,7 @@ enum shmring_violation shmring_rx_pending(struct shmring_rx *rx,
                                           bool *pending);
 /* Asks for a kick when buffers are lent; a fence, then look again. */
 void shmring_rx_arm_fill(struct shmring_rx *rx);
+void shmring_rx_disarm_fill(struct shmring_rx *rx);
 
 /* Between arming and the second look. */
 void shmring_fence(void);
