@@ -8,7 +8,8 @@ use tcp_support::{
 };
 use zerohop::{
     Slice,
-    tcp::{Config, Congestion, ConnId, Options, Shutdown, State},
+    frame::Offloads,
+    tcp::{Config, Congestion, ConnId, ListenOptions, Options, Read, Shutdown, State},
     time::Duration,
 };
 
@@ -98,4 +99,140 @@ fn loss_reordering_duplication_and_corruption_are_survived() {
         transfer(&mut sim, (1, server), (0, client), &data[..50_000]);
         assert_ne!(sim.hosts[0].tcp.info(client).unwrap().state, State::Established);
     }
+}
+
+#[test]
+fn offloads_and_every_algorithm_survive_a_bad_network() {
+    for seed in 0..120 {
+        let mut random = Random(seed + 1000);
+        let link = Link {
+            delay: Duration::from_micros(500 + random.below(10_000)),
+            loss_ppm: random.below(30_000) as u32,
+            reorder_ppm: random.below(50_000) as u32,
+            rate: [0, 12_500_000, 1_250_000][random.below(3) as usize],
+            queue: 300_000,
+            mark: random.below(2) == 0,
+            ..Link::default()
+        };
+        let congestion = [Congestion::NewReno, Congestion::Cubic, Congestion::Bbr];
+        let options = Options { congestion: congestion[seed as usize % 3], ..Options::default() };
+        let mut sim = Sim::new(seed, Config::default(), link);
+        for host in &mut sim.hosts {
+            if random.below(2) == 0 {
+                host.net.offloads = Offloads::TX_CSUM | Offloads::TSO4 | Offloads::TSO6;
+            }
+        }
+        let (client, server) = sim.pair(&options);
+        let data = pattern(1_000_000, seed);
+        transfer(&mut sim, (0, client), (1, server), &data);
+    }
+}
+
+/// Bytes a second that arrive from host 0 at host 1 within `time`, with writers that never pause.
+fn bulk(sim: &mut Sim, client: ConnId, server: ConnId, time: Duration) -> f64 {
+    let chunk = Slice::from(vec![0x77; 65_536]);
+    let start = sim.now;
+    let end = start + time;
+    let mut got = 0;
+    let mut more = true;
+    while more {
+        loop {
+            let mut piece = chunk.clone();
+            let taken = sim.hosts[0].tcp.write(client, &mut piece).unwrap();
+            if taken < chunk.len() {
+                break;
+            }
+        }
+        while let Read::Data(slice) = sim.hosts[1].tcp.read(server, usize::MAX).unwrap() {
+            got += slice.len();
+        }
+        more = sim.step(end);
+    }
+    got as f64 / time.as_secs_f64()
+}
+
+fn gigabit_100_ms() -> Link {
+    Link {
+        delay: Duration::from_millis(50),
+        rate: 125_000_000,
+        queue: 12_500_000,
+        ..Link::default()
+    }
+}
+
+#[test]
+fn one_gigabit_at_100_ms_is_filled_to_90_percent_within_5_s() {
+    for congestion in [Congestion::Cubic, Congestion::Bbr] {
+        let mut sim = Sim::new(5, Config::default(), gigabit_100_ms());
+        let options = Options { congestion, ..Options::default() };
+        for host in &mut sim.hosts {
+            host.net.offloads = Offloads::TX_CSUM | Offloads::TSO4;
+        }
+        let (client, server) = sim.pair(&options);
+        bulk(&mut sim, client, server, Duration::from_millis(4000));
+        let rate = bulk(&mut sim, client, server, Duration::from_millis(1000));
+        let share = rate / 125e6;
+        println!("{congestion:?}: {:.1} % of the line in the fifth second", share * 100.0);
+        let info = sim.hosts[0].tcp.info(client).unwrap();
+        assert!(share > 0.9, "{congestion:?}: {share} {info:?}");
+    }
+}
+
+#[test]
+fn goodput_under_loss_at_10_ms() {
+    for congestion in [Congestion::NewReno, Congestion::Cubic, Congestion::Bbr] {
+        for loss_ppm in [0, 1000, 10_000] {
+            let link = Link {
+                delay: Duration::from_millis(5),
+                rate: 250_000_000,
+                queue: 5_000_000,
+                loss_ppm,
+                ..Link::default()
+            };
+            let mut sim = Sim::new(9, Config::default(), link);
+            let options = Options { congestion, ..Options::default() };
+            let (client, server) = sim.pair(&options);
+            let rate = bulk(&mut sim, client, server, Duration::from_secs(3));
+            println!("{congestion:?} at {loss_ppm} ppm: {:.1} Mbit/s", rate * 8e-6);
+            // Mathis: MSS / RTT * 1.22 / sqrt(p) for Reno; a good deal of that must be reached.
+            if loss_ppm > 0 {
+                let mathis = 1448.0 / 0.010 * 1.22 / (f64::from(loss_ppm) * 1e-6).sqrt();
+                assert!(rate > mathis * 0.6, "{congestion:?} {loss_ppm}: {rate}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_hundred_thousand_connections_are_held_and_served() {
+    let mut sim = Sim::new(1, Config::default(), Link { delay: Duration::ZERO, ..Link::default() });
+    let options = ListenOptions { backlog: 200_000, ..ListenOptions::default() };
+    let listener = sim.listen(1, 80, options);
+    let mut pairs = Vec::new();
+    for port in 0..100_000u32 {
+        // More than one address, as there are not so many ports.
+        let host = &mut sim.hosts[0];
+        let local: std::net::IpAddr = [10, 0, 1, (port / 50_000) as u8].into();
+        host.net.address = local;
+        let remote = (tcp_support::sim::address(1), 80).into();
+        let local = Some((local, 10_000 + (port % 50_000) as u16).into());
+        let client = host.tcp.connect(&mut host.net, remote, local, &Options::default()).unwrap();
+        if port % 1000 == 999 {
+            sim.run_for(Duration::from_millis(1));
+            while let Some(server) = sim.hosts[1].tcp.accept(listener).unwrap() {
+                pairs.push(server);
+            }
+        }
+        assert!(sim.hosts[0].tcp.info(client).is_some());
+        sim.hosts[0].tcp.take_event();
+    }
+    assert_eq!(pairs.len(), 100_000);
+    assert_eq!(sim.hosts[1].tcp.connections(), 100_000);
+    // Each of them still works.
+    for (i, &server) in pairs.iter().enumerate().step_by(997) {
+        let mut data = Slice::from_static(b"hello");
+        assert_eq!(sim.hosts[1].tcp.write(server, &mut data), Ok(5), "{i}");
+    }
+    sim.run_for(Duration::from_millis(100));
+    assert_eq!(sim.hosts[0].tcp.stats().bytes_in, 5 * 101);
 }

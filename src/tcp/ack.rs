@@ -46,6 +46,10 @@ impl Conn {
         if seg.ack >= self.snd_una {
             self.update_window(seg, window);
         }
+        if was_shut && self.snd_wnd > 0 && seg.ack == before {
+            // What was sent as a probe lay beyond the window: the peer threw it away.
+            self.board.mark_all_lost();
+        }
         if self.board.is_empty() {
             if was_shut && self.snd_wnd > 0 {
                 self.rtt.backoff = 0;
@@ -61,9 +65,6 @@ impl Conn {
         let mut samples = Samples::default();
         let mut progress =
             Progress { ts_ecr: seg.options.timestamps.map(|t| t.ecr), ..Progress::default() };
-        if self.sack_ok && !seg.options.sack.is_empty() {
-            self.take_sack(now, seg, &mut sampler, &mut samples, &mut progress);
-        }
         if seg.ack > self.snd_una {
             self.take_cumulative(now, seg.ack, &mut sampler, &mut samples, &mut progress);
         } else {
@@ -72,6 +73,9 @@ impl Conn {
                 && seg.len == 0
                 && !seg.flags.intersects(Flags::SYN | Flags::FIN)
                 && window_same;
+        }
+        if self.sack_ok && !seg.options.sack.is_empty() {
+            self.take_sack(now, seg, &mut sampler, &mut samples, &mut progress);
         }
         let nothing = progress.acked == 0 && progress.sacked == 0;
         if nothing && !progress.duplicate && !progress.dsack && window_same {
@@ -86,24 +90,28 @@ impl Conn {
         }
         self.recovery.rack.on_round(progress.dsack, self.snd_una, self.snd_nxt);
         self.judge_probe(cx, &progress);
-        let was_open = self.recovery.phase == Phase::Open;
+        let phase = self.recovery.phase;
+        let was_open = phase == Phase::Open;
         let lost = if was_open && self.board.is_clean() && self.sack_ok {
             0
         } else {
             self.recover(cx, &progress, &sampler)
         };
-        if seg.has(Flags::ECE) && self.ecn_ok && progress.acked > 0 {
+        // In a SYN-ACK it means something else.
+        if seg.flags & (Flags::ECE | Flags::SYN) == Flags::ECE && self.ecn_ok && progress.acked > 0
+        {
             self.on_congestion_echo(cx);
         }
-        let in_recovery = matches!(self.recovery.phase, Phase::Recovery | Phase::Reduced);
-        if sampler.newly > 0 && (!in_recovery || self.controller.owns_recovery()) {
+        let in_recovery = |phase| matches!(phase, Phase::Recovery | Phase::Reduced);
+        // The ACK that ends a recovery does not grow the window that it leaves.
+        let grows = progress.acked > 0 && !in_recovery(phase) && !in_recovery(self.recovery.phase);
+        if sampler.newly > 0 && (grows || self.controller.owns_recovery()) {
             let ack = Ack {
                 now,
                 newly: sampler.newly,
                 lost,
                 rtt: samples.newest,
                 srtt: self.rtt.srtt().unwrap_or_default(),
-                min_rtt: self.rtt.min(),
                 in_flight: self.pipe(),
                 prior_in_flight,
                 cwnd_limited: self.is_cwnd_limited(prior_in_flight),
@@ -165,10 +173,12 @@ impl Conn {
                     let r = &mut self.recovery;
                     r.undo_resent = r.undo_resent.saturating_sub(end - start);
                 }
-            } else if start >= una && start < end && end <= nxt {
+            } else if start - una < end - una && end - una <= nxt - una {
                 valid.push(start, end);
             }
         }
+        // In order of sequence, or blocks of one ACK would look like reordering.
+        valid.sort();
         let rack = &mut self.recovery.rack;
         let min_rtt = self.rtt.min();
         self.board.sack_blocks(&valid, |sent| {

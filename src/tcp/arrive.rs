@@ -84,7 +84,7 @@ impl Conn {
                 self.want_output(cx);
                 return Reply::Nothing;
             }
-            seg.flags.remove(Flags::SYN);
+            seg.flags.remove(Flags::SYN | Flags::ECE | Flags::CWR);
             seg.seq += 1;
         }
         // First, check the sequence number; PAWS goes before (RFC 7323, 5.3, R1).
@@ -112,7 +112,8 @@ impl Conn {
             cx.stats.dropped_state += 1;
             return Reply::Nothing;
         }
-        if self.state == State::SynReceived {
+        let handshake = self.state == State::SynReceived;
+        if handshake {
             if !(self.snd_una < seg.ack && seg.ack <= self.snd_nxt) {
                 cx.stats.dropped_state += 1;
                 return Reply::Reset;
@@ -122,6 +123,9 @@ impl Conn {
         self.take_timestamp(cx, seg);
         if self.process_ack(cx, seg) == Verdict::Drop {
             return Reply::Nothing;
+        }
+        if handshake {
+            self.end_handshake();
         }
         self.our_fin_acknowledged(cx);
         if self.state == State::Closed {
@@ -244,6 +248,14 @@ impl Conn {
             self.notify(cx, Pending::CONNECTED | Pending::WRITABLE);
         }
         self.want_output(cx);
+    }
+
+    /// RFC 6298, 5.7: a handshake that needed retransmissions and gave no RTT starts with a
+    /// longer RTO.
+    pub(crate) fn end_handshake(&mut self) {
+        if self.retransmits > 0 {
+            self.rtt.syn_was_retransmitted();
+        }
     }
 
     /// What an ACK of our FIN does in the closing states.

@@ -23,9 +23,10 @@ use crate::{
     wire::tcp::{SeqNum, Timestamps},
 };
 use alloc::boxed::Box;
+use shmring::pool::Charge;
 
 /// The receive buffer before it is tuned.
-pub(crate) const INITIAL_RECEIVE_BUFFER: u32 = 256 << 10;
+pub(crate) const INITIAL_RECEIVE_BUFFER: u32 = 0xffff;
 
 pub(crate) struct Conn {
     pub(crate) key: Key,
@@ -110,6 +111,8 @@ pub(crate) struct Conn {
     pub(crate) pace_at: Instant,
 
     pub(crate) rcv_buf: u32,
+    /// Buffers that the application holds.
+    pub(crate) lent: Option<Charge>,
     /// Read by the application since `tune_at`.
     pub(crate) tune_copied: u32,
     pub(crate) tune_space: u32,
@@ -197,6 +200,7 @@ impl Conn {
             round_flight: [0; 2],
             round_end: 0,
             pace_at: Instant::ZERO,
+            lent: None,
             rcv_buf: max.min(INITIAL_RECEIVE_BUFFER),
             tune_copied: 0,
             tune_space: 0,

@@ -146,7 +146,17 @@ pub(crate) fn reset<N: Network>(net: &mut N, packet: &Incoming, seg: &Segment) {
         flags,
         window: 0,
     };
-    let out = Out { header, options: &TcpOptions::default(), ecn: Ecn::NotEct, gso_size: None };
-    // A reset that finds no room is lost like any other packet.
+    stateless(net, packet, header, &TcpOptions::default());
+}
+
+/// Answers a packet with a segment of no connection.
+pub(crate) fn stateless<N: Network>(
+    net: &mut N,
+    packet: &Incoming,
+    header: Header,
+    options: &TcpOptions,
+) {
+    let out = Out { header, options, ecn: Ecn::NotEct, gso_size: None };
+    // One that finds no room is lost like any other packet.
     let _ = transmit(net, &mut Flow::new(packet.local, packet.remote), out, None);
 }

@@ -1,10 +1,94 @@
-//! What the network reports about a path (RFC 5927, RFC 9293, section 3.9.2.2).
+//! What the network reports about a path (RFC 5927; RFC 9293, section 3.9.2.2).
 
-use super::{conn::Conn, core::Core, error::Error, state::State};
+use super::{
+    conn::Conn, core::Core, demux::Tuple, error::Error, receive::Tcp, state::State, timers::Rtx,
+};
+use crate::{
+    ip::{IcmpError, IcmpErrorKind, Network},
+    wire::tcp::SeqNum,
+};
+
+/// RFC 8899, 5.1.2: the size that every path is taken to carry (BASE_PLPMTU).
+const BASE_MTU: u16 = 1280;
+
+impl Tcp {
+    /// Takes an ICMP error about one of our segments.
+    pub fn icmp_error<N: Network>(&mut self, net: &mut N, error: &IcmpError) {
+        self.cx.now = net.now();
+        let t = &error.transport;
+        let tuple = Tuple {
+            local: error.local,
+            remote: error.remote,
+            local_port: u16::from_be_bytes([t[0], t[1]]),
+            remote_port: u16::from_be_bytes([t[2], t[3]]),
+        };
+        let seq = SeqNum(u32::from_be_bytes([t[4], t[5], t[6], t[7]]));
+        let found = self.find(&tuple);
+        let Some(conn) = found.and_then(|index| self.conns.at(index)) else {
+            self.cx.stats.icmp_ignored += 1;
+            return;
+        };
+        // RFC 5927, section 4: SND.UNA =< SEG.SEQ < SND.NXT, or it is not about us.
+        if !(conn.snd_una <= seq && seq < conn.snd_nxt) {
+            self.cx.stats.icmp_ignored += 1;
+            return;
+        }
+        conn.on_icmp(&mut self.cx, error.kind);
+        let index = conn.key.index;
+        self.settle(index);
+    }
+}
 
 impl Conn {
-    /// The network has no way to the peer: final for an attempt to connect, else a soft error
-    /// that is told when the connection times out.
+    fn on_icmp(&mut self, cx: &mut Core, kind: IcmpErrorKind) {
+        match kind {
+            IcmpErrorKind::TooBig(mtu) => {
+                // RFC 1191, section 5: a router that names no MTU; the next lower plateau.
+                let mtu = if mtu == 0 { self.lower_plateau() } else { mtu };
+                let least = if self.flow.remote.is_ipv4() { 68 } else { 1280 };
+                if mtu >= least && self.shrink_path_mtu(mtu) {
+                    self.repacketise(cx);
+                }
+            }
+            // RFC 9293, 3.9.2.2: hard errors SHOULD abort; RFC 5927, 5: not once synchronized.
+            IcmpErrorKind::PortUnreachable | IcmpErrorKind::ProtocolUnreachable
+                if matches!(self.state, State::SynSent | State::SynReceived) =>
+            {
+                self.enter_closed(cx, Some(Error::Unreachable));
+            }
+            // RFC 9293, 3.9.2.2: soft errors MUST NOT abort; they are told at the timeout.
+            _ => self.soft_error = Some(Error::Unreachable),
+        }
+    }
+
+    fn lower_plateau(&self) -> u16 {
+        let plateaus = [32_000, 17_914, 8166, 4352, 2002, 1492, 1006, 508, 296];
+        plateaus.into_iter().find(|&p| p < self.path_mtu).unwrap_or(68)
+    }
+
+    /// What is in flight in segments that are too big now is sent again, without a reduction of
+    /// the window: it was not congestion.
+    fn repacketise(&mut self, cx: &mut Core) {
+        for index in 0..self.board.len() {
+            if self.board.get(index).is_some_and(|s| s.len > self.mss) {
+                self.board.mark_lost(index);
+            }
+        }
+        self.timers.rtx_kind = Rtx::Rto;
+        self.timers.rtx = cx.now + self.rtt.rto();
+        self.want_output(cx);
+    }
+
+    /// RFC 8899, 4.3: full segments time out again and again, and nothing says why: a smaller
+    /// size is tried.
+    pub(crate) fn suspect_black_hole(&mut self) {
+        let full = self.board.front().is_some_and(|s| s.len >= self.mss);
+        if full && self.rtt.backoff >= 2 && self.path_mtu > BASE_MTU {
+            self.shrink_path_mtu((self.path_mtu / 2).max(BASE_MTU));
+        }
+    }
+
+    /// The network has no way to the peer: final for an attempt to connect, else a soft error.
     pub(crate) fn on_unreachable(&mut self, cx: &mut Core) {
         if self.state == State::SynSent {
             self.enter_closed(cx, Some(Error::Unreachable));

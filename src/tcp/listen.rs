@@ -1,10 +1,22 @@
 //! Passive open: LISTEN (RFC 9293, section 3.10.7.2).
 
-use super::{conn::Conn, receive::Tcp, segment::Segment, slab::Key, state::State};
+use super::{
+    conn::{Conn, INITIAL_RECEIVE_BUFFER, window_scale},
+    demux::Tuple,
+    emit,
+    receive::Tcp,
+    recovery::Recovery,
+    scoreboard::{Mark, Sent},
+    segment::Segment,
+    send_queue::SendQueue,
+    slab::Key,
+    state::State,
+    syn_cookie,
+};
 use crate::{
     frame::Chain,
     ip::{Flow, Incoming, Network},
-    wire::tcp::Flags,
+    wire::tcp::{Flags, Header, SeqNum, TcpOptions, Timestamps},
 };
 use alloc::boxed::Box;
 
@@ -14,16 +26,20 @@ impl Tcp {
         net: &mut N,
         listener: Key,
         packet: &Incoming,
-        seg: &Segment,
-        _payload: &mut Chain,
+        seg: &mut Segment,
+        payload: &mut Chain,
     ) {
         // First, check for a RST.
         if seg.has(Flags::RST) {
             self.cx.stats.dropped_state += 1;
             return;
         }
-        // Second, check for an ACK.
+        // Second, check for an ACK: a reset, unless it brings back a cookie of ours.
         if seg.has(Flags::ACK) {
+            if let Some(index) = self.take_cookie(net, listener, packet, seg) {
+                self.receive_for(net, index, packet, seg, payload);
+                return;
+            }
             self.cx.stats.dropped_state += 1;
             self.reply_reset(net, packet, seg);
             return;
@@ -36,11 +52,13 @@ impl Tcp {
         let Some(entry) = self.listeners.get(listener) else {
             return;
         };
-        if entry.is_full() || entry.half_open >= entry.backlog || !self.make_slot() {
+        if entry.is_full() {
             self.cx.stats.dropped_backlog += 1;
-            return;
+        } else if entry.half_open >= entry.backlog || !self.make_slot() {
+            self.send_cookie(net, listener, packet, seg);
+        } else {
+            self.enter_syn_received(net, listener, packet, seg);
         }
-        self.enter_syn_received(net, listener, packet, seg);
     }
 
     fn enter_syn_received<N: Network>(
@@ -48,12 +66,12 @@ impl Tcp {
         net: &mut N,
         listener: Key,
         packet: &Incoming,
-        seg: &Segment,
+        syn: &Segment,
     ) -> Option<u32> {
         let path = net.path(Some(packet.local), packet.remote).ok()?;
         let entry = self.listeners.get_mut(listener)?;
         let flow = Flow::new(packet.local, packet.remote);
-        let ports = (seg.dst_port, seg.src_port);
+        let ports = (syn.dst_port, syn.src_port);
         let (options, cx) = (entry.options.clone(), &mut self.cx);
         let key = self.conns.insert_with(|key| Box::new(Conn::new(key, flow, ports, options, cx)));
         entry.half_open += 1;
@@ -63,7 +81,7 @@ impl Tcp {
         conn.orphan = true;
         conn.state = State::SynReceived;
         conn.path_mtu = path.mtu;
-        conn.take_syn(cx, seg);
+        conn.take_syn(cx, syn);
         conn.start_handshake(cx);
         conn.in_demux = true;
         self.demux.insert(&conn.tuple(), key.index);
@@ -71,13 +89,136 @@ impl Tcp {
         Some(key.index)
     }
 
-    /// Whether a connection may be added; the oldest in TIME-WAIT gives way to it.
+    /// RFC 4987, 3.6: answers a SYN without keeping anything about it.
+    fn send_cookie<N: Network>(
+        &mut self,
+        net: &mut N,
+        listener: Key,
+        packet: &Incoming,
+        syn: &Segment,
+    ) {
+        let tuple = tuple_of(packet, syn);
+        let Ok(path) = net.path(Some(packet.local), packet.remote) else {
+            return;
+        };
+        let Some(entry) = self.listeners.get_mut(listener) else {
+            return;
+        };
+        entry.cookies_until = self.cx.now + syn_cookie::LIFETIME;
+        let both = Flags::ECE | Flags::CWR;
+        let ecn = entry.options.ecn && syn.flags & both == both && syn.options.timestamps.is_some();
+        let offset = self.cx.clock_offset(packet.local, packet.remote);
+        let stamp = syn_cookie::timestamp(syn, self.cx.millis(), ecn).wrapping_add(offset);
+        let headers = if packet.remote.is_ipv4() { 40 } else { 60 };
+        let largest = entry.options.receive_buffer;
+        let largest = largest.unwrap_or(self.cx.config.max_receive_buffer).max(2048);
+        // Without timestamps neither scale nor SACK can be remembered.
+        let remembers = syn.options.timestamps;
+        let scale = remembers.and(syn.options.window_scale).map(|_| window_scale(largest));
+        let options = TcpOptions {
+            mss: Some(path.mtu.saturating_sub(headers)),
+            window_scale: scale,
+            sack_permitted: remembers.is_some() && syn.options.sack_permitted,
+            timestamps: remembers.map(|ts| Timestamps { val: stamp, ecr: ts.val }),
+            ..TcpOptions::default()
+        };
+        let mut flags = Flags::SYN | Flags::ACK;
+        flags.set(Flags::ECE, ecn);
+        let header = Header {
+            src_port: syn.dst_port,
+            dst_port: syn.src_port,
+            seq: syn_cookie::make(&self.cookies, &tuple, syn, self.cx.now),
+            ack: syn.seq + 1,
+            header_len: 0,
+            flags,
+            window: largest.min(INITIAL_RECEIVE_BUFFER).min(0xffff) as u16,
+        };
+        self.cx.stats.syn_cookies_sent += 1;
+        emit::stateless(net, packet, header, &options);
+    }
+
+    /// An ACK that brings back a cookie makes the connection that the SYN asked for.
+    fn take_cookie<N: Network>(
+        &mut self,
+        net: &mut N,
+        listener: Key,
+        packet: &Incoming,
+        seg: &Segment,
+    ) -> Option<u32> {
+        let entry = self.listeners.get(listener)?;
+        if seg.has(Flags::SYN) || entry.cookies_until <= self.cx.now {
+            return None;
+        }
+        let full = entry.is_full();
+        let tuple = tuple_of(packet, seg);
+        let offset = self.cx.clock_offset(packet.local, packet.remote);
+        let recalled = syn_cookie::check(&self.cookies, &tuple, seg, self.cx.now, offset);
+        let Some(recalled) = recalled else {
+            self.cx.stats.syn_cookies_invalid += 1;
+            return None;
+        };
+        if full || !self.make_slot() {
+            self.cx.stats.dropped_backlog += 1;
+            return None;
+        }
+        self.cx.stats.syn_cookies_valid += 1;
+        let mut flags = Flags::SYN;
+        flags.set(Flags::ECE | Flags::CWR, recalled.ecn);
+        let syn = Segment { seq: seg.seq - 1, flags, options: recalled.options, len: 0, ..*seg };
+        let index = self.enter_syn_received(net, listener, packet, &syn)?;
+        self.conns.at(index)?.recall(seg.ack - 1);
+        Some(index)
+    }
+
+    /// Whether a connection may be added; the one that has been in TIME-WAIT for longest gives
+    /// way to it.
     pub(crate) fn make_slot(&mut self) -> bool {
-        self.conns.len() < self.cx.config.max_connections
+        if self.conns.len() < self.cx.config.max_connections {
+            return true;
+        }
+        while let Some(index) = self.cx.time_wait.pop_front() {
+            if let Some(conn) = self.conns.at(index)
+                && conn.state == State::TimeWait
+                && conn.orphan
+            {
+                conn.enter_closed(&mut self.cx, None);
+                self.settle(index);
+                return self.conns.len() < self.cx.config.max_connections;
+            }
+        }
+        false
+    }
+}
+
+fn tuple_of(packet: &Incoming, seg: &Segment) -> Tuple {
+    Tuple {
+        local: packet.local,
+        remote: packet.remote,
+        local_port: seg.dst_port,
+        remote_port: seg.src_port,
     }
 }
 
 impl Conn {
+    /// The SYN-ACK with this number was sent without a connection, by a cookie.
+    fn recall(&mut self, iss: SeqNum) {
+        self.iss = iss;
+        self.snd_una = iss;
+        self.snd_nxt = iss + 1;
+        self.send = SendQueue::new(iss + 1);
+        self.recovery = Recovery::new(iss);
+        self.rcv_adv = self.rcv_nxt + self.rcv_buf.min(0xffff);
+        self.board.push(Sent {
+            seq: iss,
+            len: 1,
+            mark: Mark::SYN | Mark::EVER_RESENT,
+            sent_at: self.timers.heard_at,
+            delivered: 0,
+            delivered_at: self.timers.heard_at,
+            first_sent_at: self.timers.heard_at,
+        });
+    }
+
     /// Takes the peer's numbers and options from its SYN or SYN-ACK.
     pub(crate) fn take_syn(&mut self, cx: &super::core::Core, seg: &Segment) {
         self.irs = seg.seq;

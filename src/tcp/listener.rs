@@ -11,7 +11,6 @@ use core::net::{IpAddr, SocketAddr};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ListenerId(pub(crate) Key);
 
-#[allow(dead_code)]
 pub(crate) struct Listener {
     pub(crate) key: Key,
     pub(crate) local: SocketAddr,

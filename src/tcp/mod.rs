@@ -49,6 +49,7 @@ mod slab;
 mod socket;
 mod state;
 mod stats;
+mod syn_cookie;
 mod syn_sent;
 mod text;
 mod timers;

@@ -8,7 +8,7 @@ use super::{
     recovery::{Frto, Phase},
     scoreboard::{Mark, Sent},
     state::State,
-    timers::{NEVER, Rtx},
+    timers::NEVER,
 };
 use crate::{
     frame::Offloads,
@@ -179,6 +179,10 @@ impl Conn {
         }
         if self.ack_now {
             return self.send_ack(cx, net, self.snd_nxt);
+        }
+        if self.timers.rtx == NEVER && self.unsent() > 0 {
+            // Nothing is in flight that would bring an ACK: the window is probed.
+            self.restart_rtx(cx);
         }
         Err(Stop::Nothing)
     }
@@ -401,9 +405,7 @@ impl Conn {
         if self.unsent() == 0 && pipe < self.window.cwnd && self.board.lost() == 0 {
             self.delivery.app_limited = self.delivery.delivered + u64::from(pipe);
         }
-        if self.timers.rtx == NEVER || matches!(self.timers.rtx_kind, Rtx::Probe | Rtx::Persist) {
-            self.restart_rtx(cx);
-        }
+        self.extend_rtx(cx);
         Ok(())
     }
 

@@ -18,7 +18,6 @@ pub(crate) struct Delivery {
 }
 
 /// What one ACK says about the path.
-#[allow(dead_code)]
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RateSample {
     /// Bytes a second; zero if there is no valid sample.
@@ -26,7 +25,6 @@ pub(crate) struct RateSample {
     /// `delivered` when the newest acknowledged segment was sent.
     pub(crate) prior_delivered: u64,
     pub(crate) app_limited: bool,
-    pub(crate) interval: Duration,
 }
 
 /// Gathers the segments that one ACK delivers.
@@ -93,7 +91,7 @@ impl Delivery {
             self.app_limited = 0;
         }
         let interval = sent_at.saturating_since(first_sent_at).max(now.saturating_since(prior_at));
-        let mut sample = RateSample { rate: 0, prior_delivered, app_limited, interval };
+        let mut sample = RateSample { rate: 0, prior_delivered, app_limited };
         // A sample over less than the smallest RTT is an artefact of ACK compression.
         if interval >= min_rtt && !interval.is_zero() {
             let bytes = self.delivered - prior_delivered;

@@ -25,7 +25,6 @@ use alloc::boxed::Box;
 use siphasher::sip::SipHasher13;
 
 /// All connections, listeners and timers of one stack.
-#[allow(dead_code)]
 pub struct Tcp {
     pub(crate) cx: Core,
     pub(crate) conns: Slab<Box<Conn>>,
@@ -86,7 +85,7 @@ impl Tcp {
             return;
         }
         if let Some(listener) = self.find_listener(packet.local, seg.dst_port) {
-            self.segment_arrives_in_listen(net, listener, packet, &seg, segment);
+            self.segment_arrives_in_listen(net, listener, packet, &mut seg, segment);
             return;
         }
         self.cx.stats.dropped_state += 1;
@@ -103,7 +102,7 @@ impl Tcp {
     }
 
     #[inline]
-    fn find(&mut self, tuple: &Tuple) -> Option<u32> {
+    pub(crate) fn find(&mut self, tuple: &Tuple) -> Option<u32> {
         if let Some(conn) = self.conns.at(self.last)
             && conn.in_demux
             && conn.is(tuple)
@@ -141,7 +140,7 @@ impl Tcp {
     }
 
     #[inline]
-    fn receive_for<N: Network>(
+    pub(crate) fn receive_for<N: Network>(
         &mut self,
         net: &mut N,
         index: u32,

@@ -259,7 +259,9 @@ impl Conn {
             limit.min(ssthresh.saturating_sub(pipe))
         };
         // The fast retransmit itself goes out at once.
-        let send = if r.prr_out == 0 { send.max(mss) } else { send };
+        // So does that of a partial ACK without SACK (RFC 6582, 3.2, step 3).
+        let at_once = r.prr_out == 0 || (!self.sack_ok && progress.acked > 0);
+        let send = if at_once { send.max(mss) } else { send };
         self.window.cwnd = pipe + send;
     }
 

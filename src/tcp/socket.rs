@@ -76,7 +76,7 @@ impl Tcp {
             return Ok(None);
         };
         conn.listener = None;
-        if conn.recv.len() > 0 {
+        if conn.recv.len() > 0 || conn.state != State::Established {
             conn.notify(&mut self.cx, Pending::READABLE);
         }
         Ok(Some(conn.id()))
@@ -180,6 +180,7 @@ impl Tcp {
     pub fn read(&mut self, id: ConnId, max: usize) -> Result<Read, Error> {
         let conn = self.conns.get_mut(id.0).ok_or(Error::Closed)?;
         if let Some(slice) = conn.recv.read(max) {
+            conn.lend(&slice);
             conn.on_read(&mut self.cx, slice.len() as u32);
             conn.recharge(&mut self.cx);
             return Ok(Read::Data(slice));

@@ -54,6 +54,7 @@ impl Conn {
         let scale = ::core::mem::take(&mut self.snd_wscale);
         self.process_ack(cx, seg);
         self.snd_wscale = scale;
+        self.end_handshake();
         self.start_life(cx);
         self.notify(cx, Pending::CONNECTED | Pending::WRITABLE);
         self.want_ack(cx);

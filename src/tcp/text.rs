@@ -70,12 +70,15 @@ impl Conn {
             }
             return Text::Taken;
         }
-        self.trim(seg, payload);
+        if self.trim(seg, payload) {
+            // What does not fit has to be told the window.
+            self.want_ack(cx);
+        }
         let end = seg.seq + seg.len;
         if seg.has(Flags::FIN) {
             self.fin_at = Some(end);
         }
-        if seg.len > 0 && self.orphan && end > self.rcv_nxt {
+        if seg.len > 0 && self.orphan && !self.half_open && end > self.rcv_nxt {
             return Text::AfterClose;
         }
         if self.read_closed {
@@ -97,8 +100,8 @@ impl Conn {
         Text::Taken
     }
 
-    /// Cuts a segment down to the window.
-    fn trim(&mut self, seg: &mut Segment, payload: &mut Chain) {
+    /// Cuts a segment down to the window; whether something lay behind it.
+    fn trim(&mut self, seg: &mut Segment, payload: &mut Chain) -> bool {
         if seg.seq < self.rcv_nxt {
             self.note_duplicate(seg);
             let old = (self.rcv_nxt - seg.seq).min(seg.len);
@@ -107,12 +110,14 @@ impl Conn {
             seg.seq += old;
         }
         let room = if seg.seq < self.rcv_adv { self.rcv_adv - seg.seq } else { 0 };
-        if seg.len > room {
+        let beyond = seg.len > room;
+        if beyond {
             payload.truncate(room as usize);
             seg.len = room;
             // What lies behind the window, the FIN with it, has to come again.
             seg.flags.remove(Flags::FIN);
         }
+        beyond
     }
 
     fn take_next(&mut self, cx: &mut Core, seg: &Segment, payload: &mut Chain, pool: &Pool) {

@@ -37,7 +37,11 @@ pub(crate) enum Rtx {
 pub(crate) struct Timers {
     pub(crate) rtx: Instant,
     pub(crate) rtx_kind: Rtx,
+    /// When the RTO is due that a tail loss probe may come before.
+    pub(crate) rto: Instant,
     pub(crate) ack: Instant,
+    /// The window is shut by buffers that the application holds: look again.
+    pub(crate) window: Instant,
     pub(crate) pace: Instant,
     /// End of TIME-WAIT, FIN-WAIT-2 or lingering; keep-alive.
     pub(crate) life: Instant,
@@ -57,7 +61,9 @@ impl Timers {
         Timers {
             rtx: NEVER,
             rtx_kind: Rtx::Rto,
+            rto: NEVER,
             ack: NEVER,
+            window: NEVER,
             pace: NEVER,
             life: NEVER,
             tidy: NEVER,
@@ -71,7 +77,7 @@ impl Timers {
 
     #[inline]
     fn next(&self) -> Instant {
-        self.rtx.min(self.ack).min(self.pace).min(self.life).min(self.tidy)
+        self.rtx.min(self.ack).min(self.window).min(self.pace).min(self.life).min(self.tidy)
     }
 }
 
@@ -107,13 +113,25 @@ impl Conn {
             return;
         }
         let rto = self.rtt.rto();
-        self.timers.rtx_kind = Rtx::Rto;
-        self.timers.rtx = now + rto;
-        if let Some(pto) = self.probe_timeout()
-            && pto < rto
-        {
-            self.timers.rtx_kind = Rtx::Probe;
-            self.timers.rtx = now + pto;
+        self.timers.rto = now + rto;
+        self.schedule_probe(now);
+    }
+
+    /// RFC 8985, 7.2: the probe timeout starts again with every new segment, the RTO does not.
+    fn schedule_probe(&mut self, now: Instant) {
+        let pto = self.probe_timeout().map_or(NEVER, |pto| now + pto);
+        (self.timers.rtx_kind, self.timers.rtx) =
+            if pto < self.timers.rto { (Rtx::Probe, pto) } else { (Rtx::Rto, self.timers.rto) };
+    }
+
+    /// New data was sent.
+    #[inline]
+    pub(crate) fn extend_rtx(&mut self, cx: &Core) {
+        match self.timers.rtx_kind {
+            _ if self.timers.rtx == NEVER => self.restart_rtx(cx),
+            Rtx::Persist => self.restart_rtx(cx),
+            Rtx::Rto | Rtx::Probe => self.schedule_probe(cx.now),
+            Rtx::Reorder => {}
         }
     }
 
@@ -135,6 +153,10 @@ impl Conn {
         if self.timers.ack <= now {
             self.timers.ack = NEVER;
             self.want_ack(cx);
+        }
+        if self.timers.window <= now {
+            self.timers.window = NEVER;
+            self.on_window_check(cx);
         }
         if self.timers.pace <= now {
             self.timers.pace = NEVER;
@@ -171,10 +193,10 @@ impl Conn {
         }
         cx.stats.timeouts += 1;
         if !self.state.is_synchronized() {
-            self.rtt.syn_was_retransmitted();
             // RFC 3168, 6.1.1.1: a SYN that gets no answer is sent again without ECN.
             self.ecn_requested = false;
         }
+        self.suspect_black_hole();
         self.enter_loss(cx);
         self.rtt.backoff = self.rtt.backoff.saturating_add(1);
         self.restart_rtx(cx);
@@ -278,6 +300,10 @@ impl Conn {
     /// Enters TIME-WAIT, or restarts its 2 MSL (RFC 9293, 3.10.7.4).
     pub(crate) fn enter_time_wait(&mut self, cx: &mut Core) {
         self.state = State::TimeWait;
+        if cx.time_wait.len() >= cx.config.max_connections {
+            cx.time_wait.pop_front();
+        }
+        cx.time_wait.push_back(self.key.index);
         self.timers = Timers { heard_at: self.timers.heard_at, ..Timers::new() };
         self.send.clear();
         self.board.clear();

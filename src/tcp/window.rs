@@ -1,8 +1,14 @@
 //! The receive window: how much is announced (RFC 9293, section 3.8.6), and how the buffer behind
 //! it grows to the bandwidth-delay product.
 
-use super::{conn::Conn, core::Core};
-use crate::Pool;
+use super::{conn::Conn, core::Core, timers::NEVER};
+use crate::{Pool, Slice, time::Duration};
+use shmring::pool::Charge;
+
+/// What a buffer counts for in the window.
+const PINNED: usize = 2048;
+/// How often the window is computed again while the application's buffers shut it.
+const WINDOW_CHECK: Duration = Duration::from_millis(5);
 
 impl Conn {
     /// The window field of a SYN: not scaled (RFC 7323, section 2.2).
@@ -15,9 +21,38 @@ impl Conn {
         window as u16
     }
 
+    /// Buffers that the application read and has not dropped.
+    fn held(&self) -> usize {
+        self.lent.as_ref().map_or(0, Charge::held)
+    }
+
+    /// Charges the window with what the application takes, until it drops it.
+    #[inline]
+    pub(crate) fn lend(&mut self, slice: &Slice) {
+        slice.charge(self.lent.get_or_insert_with(Charge::new));
+    }
+
+    /// Bytes that the peer may still send, as announced.
+    fn announced(&self) -> u32 {
+        if self.rcv_adv > self.rcv_nxt { self.rcv_adv - self.rcv_nxt } else { 0 }
+    }
+
+    /// Dropped buffers tell nobody: while they are what shuts the window, they are looked after.
+    pub(crate) fn on_window_check(&mut self, cx: &mut Core) {
+        if !self.state.can_receive() {
+            return;
+        }
+        if self.free_buffer() >= self.announced() + self.mss.min(self.rcv_buf / 2) {
+            self.want_ack(cx);
+        } else if self.held() > 0 {
+            self.timers.window = cx.now + WINDOW_CHECK;
+        }
+    }
+
     /// Bytes that the receive buffer still takes.
     fn free_buffer(&self) -> u32 {
-        let held = self.recv.charge().min(u32::MAX as usize) as u32;
+        let held = self.recv.charge() + self.held() * PINNED;
+        let held = held.min(u32::MAX as usize) as u32;
         self.rcv_buf.saturating_sub(held)
     }
 
@@ -32,7 +67,7 @@ impl Conn {
     #[inline]
     pub(crate) fn select_window(&mut self, cx: &Core, pool: &Pool) -> u16 {
         let scale = self.rcv_wscale;
-        let announced = if self.rcv_adv > self.rcv_nxt { self.rcv_adv - self.rcv_nxt } else { 0 };
+        let announced = self.announced();
         let free = self.free_buffer().min(0xffff << scale);
         let grows = free > announced
             && free - announced >= self.mss.min(self.rcv_buf / 2)
@@ -44,6 +79,9 @@ impl Conn {
         }
         let field = field.min(0xffff);
         self.rcv_adv = self.rcv_adv.max(self.rcv_nxt + (field << scale));
+        if field << scale < self.mss && self.timers.window == NEVER && self.held() > 0 {
+            self.timers.window = cx.now + WINDOW_CHECK;
+        }
         field as u16
     }
 
@@ -56,11 +94,10 @@ impl Conn {
         if self.read_closed || !self.state.can_receive() {
             return;
         }
-        let announced = if self.rcv_adv > self.rcv_nxt { self.rcv_adv - self.rcv_nxt } else { 0 };
-        let free = self.free_buffer();
-        let worth = (2 * self.mss).min(self.rcv_buf / 2);
+        let announced = self.announced();
+        let free = self.free_buffer().min(0xffff << self.rcv_wscale);
         // While the peer still has plenty of window, the next ACK carries the update.
-        if announced < self.rcv_buf / 2 && free >= announced + worth {
+        if free / 2 >= announced && free - announced >= (2 * self.mss).min(self.rcv_buf / 2) {
             self.want_ack(cx);
         }
     }

@@ -60,10 +60,14 @@ pub struct TestNet {
 
 impl TestNet {
     pub fn new(address: IpAddr) -> TestNet {
+        TestNet::with_buffers(address, 1 << 14)
+    }
+
+    pub fn with_buffers(address: IpAddr, count: usize) -> TestNet {
         TestNet {
             now: Instant::from_millis(1_000_000),
             offloads: Offloads::empty(),
-            pool: Pool::heap(PoolConfig { count: 1 << 16, ..PoolConfig::default() }),
+            pool: Pool::heap(PoolConfig { count, ..PoolConfig::default() }),
             mtu: 1500,
             room: usize::MAX,
             address,

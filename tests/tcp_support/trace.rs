@@ -106,7 +106,7 @@ pub fn byte_at(offset: u32) -> u8 {
 
 impl Trace {
     pub fn new(config: Config) -> Trace {
-        let net = TestNet::new("10.0.0.2".parse().unwrap());
+        let net = TestNet::with_buffers("10.0.0.2".parse().unwrap(), 512);
         Trace {
             tcp: Tcp::new(config, [7; 32], net.now()),
             net,
@@ -183,13 +183,32 @@ impl Trace {
 
     /// Without the poll: as one of a batch.
     pub fn receive_only(&mut self, bytes: Vec<u8>, ecn: Ecn) {
+        self.receive(Slice::from(bytes), ecn);
+    }
+
+    pub fn receive_slice(&mut self, slice: Slice) {
+        self.receive(slice, Ecn::NotEct);
+    }
+
+    /// A segment whose bytes lie in slices of `n`.
+    pub fn receive_pieces(&mut self, bytes: &[u8], n: usize) {
+        let slices = bytes.chunks(n).map(|c| Slice::from(c.to_vec())).collect();
+        self.receive_slices(slices, Ecn::NotEct);
+        self.poll();
+    }
+
+    fn receive(&mut self, slice: Slice, ecn: Ecn) {
+        self.receive_slices(vec![slice], ecn);
+    }
+
+    fn receive_slices(&mut self, slices: Vec<Slice>, ecn: Ecn) {
         let packet = Packet {
             src: self.peer,
             dst: self.net.address,
             ecn,
             gso: None,
             csum: RxCsum::Unknown,
-            slices: vec![Slice::from(bytes)],
+            slices,
         };
         let (incoming, mut chain) = packet.into_parts();
         self.tcp.receive(&mut self.net, &incoming, &mut chain);

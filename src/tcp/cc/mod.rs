@@ -1,11 +1,14 @@
 //! Congestion control: one small trait, three algorithms, chosen per socket.
 
+mod bbr;
 mod cubic;
 mod hystart;
 mod new_reno;
 
 use super::{config::Congestion, rate::RateSample};
 use crate::time::{Duration, Instant};
+use alloc::boxed::Box;
+use bbr::Bbr;
 use cubic::Cubic;
 use new_reno::NewReno;
 
@@ -42,7 +45,6 @@ pub(crate) fn initial_window(mss: u32) -> u32 {
 }
 
 /// What an ACK says to congestion control.
-#[allow(dead_code)]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ack {
     pub(crate) now: Instant,
@@ -53,7 +55,6 @@ pub(crate) struct Ack {
     /// RTT of the newest segment, if it was sent once.
     pub(crate) rtt: Option<Duration>,
     pub(crate) srtt: Duration,
-    pub(crate) min_rtt: Duration,
     /// Bytes in flight after this ACK.
     pub(crate) in_flight: u32,
     /// Bytes in flight before this ACK.
@@ -98,13 +99,15 @@ pub(crate) trait Control {
 pub(crate) enum Controller {
     NewReno(NewReno),
     Cubic(Cubic),
+    Bbr(Box<Bbr>),
 }
 
 impl Controller {
-    pub(crate) fn new(which: Congestion, _now: Instant) -> Controller {
+    pub(crate) fn new(which: Congestion, now: Instant) -> Controller {
         match which {
             Congestion::NewReno => Controller::NewReno(NewReno::default()),
-            Congestion::Cubic | Congestion::Bbr => Controller::Cubic(Cubic::default()),
+            Congestion::Cubic => Controller::Cubic(Cubic::default()),
+            Congestion::Bbr => Controller::Bbr(Box::new(Bbr::new(now))),
         }
     }
 
@@ -112,6 +115,7 @@ impl Controller {
         match self {
             Controller::NewReno(c) => c,
             Controller::Cubic(c) => c,
+            Controller::Bbr(c) => c.as_mut(),
         }
     }
 }
@@ -122,6 +126,7 @@ impl Control for Controller {
         match self {
             Controller::NewReno(c) => c.on_ack(window, ack),
             Controller::Cubic(c) => c.on_ack(window, ack),
+            Controller::Bbr(c) => c.on_ack(window, ack),
         }
     }
 
@@ -139,11 +144,14 @@ impl Control for Controller {
 
     #[inline]
     fn pacing_rate(&self) -> Option<u64> {
-        None
+        match self {
+            Controller::Bbr(c) => c.pacing_rate(),
+            _ => None,
+        }
     }
 
     #[inline]
     fn owns_recovery(&self) -> bool {
-        false
+        matches!(self, Controller::Bbr(_))
     }
 }

@@ -32,6 +32,12 @@ impl SackBlocks {
         &self.blocks[..usize::from(self.len)]
     }
 
+    /// Sorts the blocks by their start; they must lie in one window.
+    pub(crate) fn sort(&mut self) {
+        let blocks = &mut self.blocks[..usize::from(self.len)];
+        blocks.sort_unstable_by(|a, b| a.0.partial_cmp(&b.0).unwrap_or(core::cmp::Ordering::Equal));
+    }
+
     /// Whether there is no block.
     pub fn is_empty(&self) -> bool {
         self.len == 0

@@ -1,0 +1,14 @@
+//! Traces of single connections: what the peer sends, what the stack answers, by RFC clause.
+
+#[path = "../tcp_support/mod.rs"]
+mod tcp_support;
+
+mod closing;
+mod ecn;
+mod handshake;
+mod icmp;
+mod options;
+mod recovery;
+mod security;
+mod timers;
+mod windows;

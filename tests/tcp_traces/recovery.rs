@@ -1,0 +1,363 @@
+//! Loss recovery and congestion control: RFC 5681, 6582, 6675, 6928, 3042, 5682, 6937, 8985, 3522.
+
+use crate::tcp_support::trace::{Seg, Trace};
+use crate::{expect, inject};
+use zerohop::{
+    tcp::{Config, Congestion, ConnId, ListenOptions, Options},
+    time::Duration,
+};
+
+const RTT: Duration = Duration::from_millis(100);
+
+fn open(syn: Seg, congestion: Congestion) -> (Trace, ConnId) {
+    let options = Options { congestion, nodelay: true, ..Options::default() };
+    let listen = ListenOptions { socket: Some(options), ..ListenOptions::default() };
+    let mut t = Trace::listening_with(Config::default(), listen);
+    let ts = syn.ts;
+    t.inject(&syn);
+    let answer = t.take_sent().unwrap();
+    t.pass(RTT);
+    let ts = ts.map(|(val, _)| (val, answer.ts.unwrap().0));
+    inject!(t, ACK, seq = 1, ack = 1, win = 60_000, ts = ts);
+    let id = t.tcp.accept(t.listener.unwrap()).unwrap().unwrap();
+    (t, id)
+}
+
+/// Ten segments of 1000 bytes are in flight, an RTT has passed.
+fn ten_in_flight(sack_ok: bool, congestion: Congestion) -> (Trace, ConnId) {
+    let (mut t, id) = open(Seg { sack_ok, ..Trace::syn() }, congestion);
+    t.write(id, 10_000);
+    for i in 0..10 {
+        assert_eq!(t.take_sent().unwrap().seq, 1 + i * 1000);
+    }
+    t.pass(RTT);
+    (t, id)
+}
+
+#[test]
+fn initial_window_is_ten_segments() {
+    let (mut t, id) = open(Trace::syn(), Congestion::Cubic);
+    t.write(id, 50_000);
+    assert_eq!(t.net.sent.len(), 10);
+}
+
+#[test]
+fn slow_start_grows_by_what_is_acknowledged() {
+    for congestion in [Congestion::NewReno, Congestion::Cubic] {
+        let (mut t, id) = open(Trace::syn(), congestion);
+        t.write(id, 50_000);
+        t.net.sent.clear();
+        t.pass(RTT);
+        inject!(t, ACK, seq = 1, ack = 10_001, win = 60_000);
+        assert_eq!(t.tcp.info(id).unwrap().cwnd, 20_000);
+        assert_eq!(t.net.sent.len(), 20);
+    }
+}
+
+#[test]
+fn sack_of_three_segments_retransmits_the_hole_at_once() {
+    let (mut t, id) = ten_in_flight(true, Congestion::Cubic);
+    inject!(t, ACK, seq = 1, ack = 1, win = 60_000, sack = vec![(1001, 2001)]);
+    t.silent();
+    inject!(t, ACK, seq = 1, ack = 1, win = 60_000, sack = vec![(1001, 3001)]);
+    t.silent();
+    inject!(t, ACK, seq = 1, ack = 1, win = 60_000, sack = vec![(1001, 4001)]);
+    expect!(t, ACK, seq = 1, len = 1000);
+    t.silent();
+    let info = t.tcp.info(id).unwrap();
+    // RFC 9438, 4.6: beta is 0.7.
+    assert_eq!(info.ssthresh, 7001);
+    inject!(t, ACK, seq = 1, ack = 10_001, win = 60_000);
+    assert_eq!(t.tcp.info(id).unwrap().cwnd, 7001);
+    assert_eq!(t.tcp.stats().recoveries, 1);
+}
+
+#[test]
+fn new_reno_halves_and_partial_acks_retransmit_the_next_hole() {
+    let (mut t, id) = ten_in_flight(false, Congestion::NewReno);
+    for _ in 0..2 {
+        inject!(t, ACK, seq = 1, ack = 1, win = 60_000);
+    }
+    t.silent();
+    inject!(t, ACK, seq = 1, ack = 1, win = 60_000);
+    expect!(t, ACK, seq = 1, len = 1000);
+    assert_eq!(t.tcp.info(id).unwrap().ssthresh, 5000);
+    t.pass(RTT / 2);
+    // RFC 6582, 3.2: a partial ACK.
+    inject!(t, ACK, seq = 1, ack = 4001, win = 60_000);
+    expect!(t, ACK, seq = 4001, len = 1000);
+    inject!(t, ACK, seq = 1, ack = 10_001, win = 60_000);
+    assert_eq!(t.tcp.info(id).unwrap().cwnd, 5000);
+}
+
+#[test]
+fn limited_transmit_sends_new_data_on_the_first_duplicates() {
+    for sack_ok in [false, true] {
+        let (mut t, id) = ten_in_flight(sack_ok, Congestion::Cubic);
+        t.write(id, 5000);
+        t.silent();
+        for i in 1..=2u32 {
+            let sack = if sack_ok { vec![(1001, 1001 + i * 1000)] } else { vec![] };
+            inject!(t, ACK, seq = 1, ack = 1, win = 60_000, sack = sack);
+            expect!(t, ACK, seq = 9001 + i * 1000, len = 1000);
+            t.silent();
+        }
+    }
+}
+
+#[test]
+fn several_holes_are_filled_in_one_round_trip() {
+    let (mut t, _) = ten_in_flight(true, Congestion::Cubic);
+    let sack = vec![(9001, 10_001), (5001, 6001), (2001, 3001)];
+    inject!(t, ACK, seq = 1, ack = 1, win = 60_000, sack = sack);
+    let mut again: Vec<u32> = std::iter::from_fn(|| t.take_sent()).map(|s| s.seq).collect();
+    for i in 0..6 {
+        inject!(
+            t,
+            ACK,
+            seq = 1,
+            ack = 1 + i * 1000,
+            win = 60_000,
+            sack = vec![(9001, 10_001), (5001, 6001)]
+        );
+        again.extend(std::iter::from_fn(|| t.take_sent()).map(|s| s.seq));
+    }
+    for hole in [1, 1001, 3001] {
+        assert_eq!(again.iter().filter(|&&s| s == hole).count(), 1, "{hole}: {again:?}");
+    }
+}
+
+#[test]
+fn lost_retransmission_is_sent_again_without_a_timeout() {
+    let (mut t, id) = ten_in_flight(true, Congestion::Cubic);
+    inject!(t, ACK, seq = 1, ack = 1, win = 60_000, sack = vec![(1001, 10_001)]);
+    expect!(t, ACK, seq = 1, len = 1000);
+    t.pass(Duration::from_millis(5));
+    t.write(id, 4000);
+    while let Some(seg) = t.take_sent() {
+        assert!(seg.seq >= 10_001);
+    }
+    t.pass(RTT);
+    t.net.sent.clear();
+    // RFC 8985: what was sent after the retransmission arrived, it did not.
+    inject!(t, ACK, seq = 1, ack = 1, win = 60_000, sack = vec![(1001, 12_001)]);
+    t.pass(Duration::from_millis(30));
+    let again: Vec<u32> = std::iter::from_fn(|| t.take_sent()).map(|s| s.seq).collect();
+    assert!(again.contains(&1), "{again:?}");
+    assert_eq!(t.tcp.stats().timeouts, 0);
+}
+
+#[test]
+fn reordering_within_a_quarter_rtt_causes_no_retransmission_once_seen() {
+    let (mut t, id) = ten_in_flight(true, Congestion::Cubic);
+    // Reordering of two is seen: 1 arrives after 2.
+    inject!(t, ACK, seq = 1, ack = 1, win = 60_000, sack = vec![(1001, 2001)]);
+    inject!(t, ACK, seq = 1, ack = 2001, win = 60_000);
+    inject!(t, ACK, seq = 1, ack = 10_001, win = 60_000);
+    t.net.sent.clear();
+    t.write(id, 10_000);
+    t.net.sent.clear();
+    t.pass(RTT);
+    t.net.sent.clear();
+    inject!(t, ACK, seq = 1, ack = 10_001, win = 60_000, sack = vec![(11_001, 18_001)]);
+    t.pass(Duration::from_millis(10));
+    assert!(t.net.sent.iter().all(|p| p.len() < 1000), "within the reordering window");
+    inject!(t, ACK, seq = 1, ack = 20_001, win = 60_000);
+    assert_eq!(t.tcp.stats().retransmits, 0);
+    assert_eq!(t.tcp.stats().recoveries, 0);
+}
+
+#[test]
+fn tail_loss_is_probed_after_two_rtts() {
+    let (mut t, _) = ten_in_flight(true, Congestion::Cubic);
+    inject!(t, ACK, seq = 1, ack = 8001, win = 60_000);
+    t.pass(Duration::from_millis(195));
+    t.silent();
+    t.pass(Duration::from_millis(10));
+    expect!(t, ACK | PSH, seq = 9001, len = 1000);
+    t.silent();
+    assert_eq!((t.tcp.stats().loss_probes, t.tcp.stats().timeouts), (1, 0));
+    // The probe shows that the segment before it is missing: recovery without a timeout.
+    t.pass(RTT);
+    inject!(t, ACK, seq = 1, ack = 8001, win = 60_000, sack = vec![(9001, 10_001)]);
+    t.pass(Duration::from_millis(30));
+    expect!(t, ACK, seq = 8001, len = 1000);
+    assert_eq!(t.tcp.stats().timeouts, 0);
+}
+
+#[test]
+fn tail_probe_prefers_new_data() {
+    let (mut t, id) = open(Trace::syn(), Congestion::Cubic);
+    t.write(id, 30_000);
+    t.net.sent.clear();
+    t.pass(Duration::from_millis(220));
+    expect!(t, ACK, seq = 10_001, len = 1000);
+    t.silent();
+}
+
+#[test]
+fn timeout_collapses_the_window_and_retransmits_in_slow_start() {
+    let (mut t, id) = open(Seg { sack_ok: false, ..Trace::syn() }, Congestion::NewReno);
+    t.write(id, 10_000);
+    t.net.sent.clear();
+    t.pass(Duration::from_millis(320));
+    expect!(t, ACK, seq = 1, len = 1000);
+    t.silent();
+    let info = t.tcp.info(id).unwrap();
+    assert_eq!((info.cwnd, info.ssthresh), (1000, 5000));
+    t.pass(RTT);
+    inject!(t, ACK, seq = 1, ack = 1001, win = 60_000);
+    expect!(t, ACK, seq = 1001, len = 1000);
+    expect!(t, ACK, seq = 2001, len = 1000);
+    t.silent();
+}
+
+#[test]
+fn spurious_timeout_is_found_by_f_rto_and_undone() {
+    let (mut t, id) = open(Seg { sack_ok: false, ..Trace::syn() }, Congestion::NewReno);
+    t.write(id, 20_000);
+    t.net.sent.clear();
+    t.pass(Duration::from_millis(320));
+    expect!(t, ACK, seq = 1, len = 1000);
+    // The ACKs of the first transmissions were only late.
+    inject!(t, ACK, seq = 1, ack = 1001, win = 60_000);
+    expect!(t, ACK, seq = 10_001, len = 1000);
+    expect!(t, ACK, seq = 11_001, len = 1000);
+    inject!(t, ACK, seq = 1, ack = 2001, win = 60_000);
+    let info = t.tcp.info(id).unwrap();
+    assert!(info.cwnd >= 10_000, "{info:?}");
+    assert_eq!((t.tcp.stats().undos, t.tcp.stats().retransmits), (1, 1));
+}
+
+#[test]
+fn real_timeout_is_not_undone_by_f_rto() {
+    let (mut t, id) = open(Seg { sack_ok: false, ..Trace::syn() }, Congestion::NewReno);
+    t.write(id, 20_000);
+    t.net.sent.clear();
+    t.pass(Duration::from_millis(320));
+    expect!(t, ACK, seq = 1);
+    t.pass(RTT);
+    inject!(t, ACK, seq = 1, ack = 1001, win = 60_000);
+    expect!(t, ACK, seq = 10_001);
+    expect!(t, ACK, seq = 11_001);
+    inject!(t, ACK, seq = 1, ack = 1001, win = 60_000);
+    expect!(t, ACK, seq = 1001, len = 1000);
+    assert_eq!(t.tcp.stats().undos, 0);
+}
+
+#[test]
+fn eifel_undoes_a_recovery_by_the_timestamp() {
+    let (mut t, id) = open(Seg { ts: Some((1, 0)), ..Trace::syn() }, Congestion::Cubic);
+    t.write(id, 9880);
+    let first = t.take_sent().unwrap().ts.unwrap().0;
+    t.net.sent.clear();
+    t.pass(RTT);
+    inject!(
+        t,
+        ACK,
+        seq = 1,
+        ack = 1,
+        win = 60_000,
+        ts = Some((2, first)),
+        sack = vec![(989, 5000)]
+    );
+    assert_eq!(t.take_sent().unwrap().seq, 1);
+    let cwnd = t.tcp.info(id).unwrap().cwnd;
+    t.pass(Duration::from_millis(5));
+    // TSecr is older than the retransmission: the first transmission arrived late.
+    inject!(t, ACK, seq = 1, ack = 5000, win = 60_000, ts = Some((3, first)));
+    assert_eq!(t.tcp.stats().undos, 1);
+    assert!(t.tcp.info(id).unwrap().cwnd > cwnd);
+}
+
+#[test]
+fn d_sack_of_every_retransmission_undoes_the_recovery() {
+    let (mut t, id) = ten_in_flight(true, Congestion::Cubic);
+    inject!(t, ACK, seq = 1, ack = 1, win = 60_000, sack = vec![(1001, 4001)]);
+    expect!(t, ACK, seq = 1);
+    inject!(t, ACK, seq = 1, ack = 4001, win = 60_000);
+    t.net.sent.clear();
+    inject!(t, ACK, seq = 1, ack = 4001, win = 60_000, sack = vec![(1, 1001)]);
+    assert_eq!(t.tcp.stats().undos, 1);
+    assert!(t.tcp.info(id).unwrap().cwnd >= 10_000);
+}
+
+#[test]
+fn window_restarts_after_idle() {
+    let (mut t, id) = open(Trace::syn(), Congestion::Cubic);
+    t.write(id, 10_000);
+    t.net.sent.clear();
+    t.pass(RTT);
+    inject!(t, ACK, seq = 1, ack = 10_001, win = 60_000);
+    t.write(id, 20_000);
+    t.net.sent.clear();
+    t.pass(RTT);
+    inject!(t, ACK, seq = 1, ack = 30_001, win = 60_000);
+    assert!(t.tcp.info(id).unwrap().cwnd >= 30_000);
+    t.pass(Duration::from_secs(5));
+    t.write(id, 40_000);
+    assert_eq!(t.net.sent.len(), 10);
+}
+
+#[test]
+fn window_does_not_grow_while_the_application_is_the_limit() {
+    let (mut t, id) = open(Trace::syn(), Congestion::Cubic);
+    let mut seq = 1;
+    for _ in 0..50 {
+        t.write(id, 1000);
+        t.net.sent.clear();
+        seq += 1000;
+        t.pass(Duration::from_millis(20));
+        inject!(t, ACK, seq = 1, ack = seq, win = 60_000);
+    }
+    assert_eq!(t.tcp.info(id).unwrap().cwnd, 10_000);
+}
+
+#[test]
+fn sack_reneging_is_survived() {
+    let (mut t, _) = ten_in_flight(true, Congestion::Cubic);
+    inject!(t, ACK, seq = 1, ack = 1, win = 60_000, sack = vec![(1001, 10_001)]);
+    expect!(t, ACK, seq = 1);
+    // The peer acknowledges the hole, and has thrown away what it had sacked.
+    inject!(t, ACK, seq = 1, ack = 1001, win = 60_000);
+    t.pass(Duration::from_secs(2));
+    let again: Vec<u32> = std::iter::from_fn(|| t.take_sent()).map(|s| s.seq).collect();
+    assert!(again.contains(&1001), "{again:?}");
+}
+
+#[test]
+fn nonsense_sack_blocks_are_ignored() {
+    let (mut t, id) = ten_in_flight(true, Congestion::Cubic);
+    for sack in [
+        vec![(5001, 1001)],
+        vec![(50_000, 60_000)],
+        vec![(9001, 20_001)],
+        vec![(1, 1)],
+        vec![(0u32.wrapping_sub(5000), 0u32.wrapping_sub(4000))],
+    ] {
+        inject!(t, ACK, seq = 1, ack = 1, win = 60_000, sack = sack);
+    }
+    assert_eq!(t.tcp.info(id).unwrap().in_flight, 10_000);
+    assert_eq!(t.tcp.stats().retransmits, 0);
+}
+
+#[test]
+fn bbr_paces_and_keeps_its_window_through_a_loss() {
+    let (mut t, id) = open(Trace::syn(), Congestion::Bbr);
+    let mut acked = 1;
+    let mut written = 0;
+    for _ in 0..30 {
+        while written < acked + 60_000 {
+            t.write(id, 1000);
+            written += 1000;
+        }
+        t.pass(RTT / 2);
+        let sent: u32 = std::iter::from_fn(|| t.take_sent()).map(|s| s.len).sum();
+        acked += sent;
+        t.pass(RTT / 2);
+        inject!(t, ACK, seq = 1, ack = acked, win = 60_000);
+    }
+    let info = t.tcp.info(id).unwrap();
+    assert!(info.delivery_rate > 100_000, "{info:?}");
+    assert_eq!(t.tcp.stats().retransmits, 0);
+}
