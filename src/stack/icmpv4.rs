@@ -77,7 +77,7 @@ impl Stack {
             kind::ECHO if header.code == 0 => self.echo(now, packet, header, message, tx),
             kind::UNREACHABLE | kind::TIME_EXCEEDED | kind::PARAMETER => {
                 message.advance(HEADER_LEN);
-                self.icmpv4_error(packet, header, message);
+                self.icmpv4_error(now, packet, header, message, tx);
             }
             _ => {}
         }
@@ -111,7 +111,14 @@ impl Stack {
         }
     }
 
-    fn icmpv4_error(&mut self, packet: &Incoming, header: Header, quote: &mut Chain) {
+    fn icmpv4_error(
+        &mut self,
+        now: Instant,
+        packet: &Incoming,
+        header: Header,
+        quote: &mut Chain,
+        tx: &mut TxQueue,
+    ) {
         quote.pull_up(quote.len().min(68), &self.ip.pool);
         // The quoted packet may be cut short, so its length is not checked.
         let Ok(quoted) = ipv4::Header::parse(quote.first(), usize::MAX) else {
@@ -137,6 +144,9 @@ impl Stack {
         self.stats.icmp_errors_in += 1;
         let error = IcmpError { local: packet.local, remote: quoted.dst.into(), kind, transport };
         log::debug!("ICMP error about protocol {}: {error:?}", quoted.protocol);
+        if quoted.protocol == crate::wire::tcp::PROTOCOL {
+            self.tcp.icmp_error(&mut Output { ip: &mut self.ip, tx, now }, &error);
+        }
     }
 
     /// Tells the sender that its packet was not taken. RFC 1122, 3.2.2: never about an ICMP error,
