@@ -6,15 +6,34 @@ use core::sync::atomic::{AtomicU64, Ordering};
 const BITS: u32 = 21;
 const MASK: u64 = (1 << BITS) - 1;
 const ORPHAN: u64 = 1 << (2 * BITS);
-const TAG: u64 = 1 << (2 * BITS + 1);
-const NIL: u64 = MASK;
+pub(super) const TAG: u64 = 1 << (2 * BITS + 1);
+pub(super) const NIL: u64 = MASK;
 
 /// Most entries.
 pub(super) const MAX: usize = 1 << 20;
 
+/// The list's one word; a trait so that loom can watch it.
+pub(super) trait Word {
+    fn load(&self, order: Ordering) -> u64;
+    fn exchange(&self, old: u64, new: u64, ok: Ordering, failed: Ordering) -> Result<u64, u64>;
+    fn fetch_or(&self, bits: u64, order: Ordering) -> u64;
+}
+
+impl Word for AtomicU64 {
+    fn load(&self, order: Ordering) -> u64 {
+        self.load(order)
+    }
+    fn exchange(&self, old: u64, new: u64, ok: Ordering, failed: Ordering) -> Result<u64, u64> {
+        self.compare_exchange_weak(old, new, ok, failed)
+    }
+    fn fetch_or(&self, bits: u64, order: Ordering) -> u64 {
+        self.fetch_or(bits, order)
+    }
+}
+
 /// Top index, length, whether the pool has no handle any more, and a tag against ABA, in one word:
 /// so that a pop that must leave a reserve is still one compare-and-swap.
-pub(super) struct FreeList(AtomicU64);
+pub(super) struct FreeList<W = AtomicU64>(pub(super) W);
 
 /// What a push left behind.
 pub(super) struct Pushed {
@@ -36,7 +55,9 @@ impl FreeList {
     pub(super) const fn new() -> FreeList {
         FreeList(AtomicU64::new(NIL))
     }
+}
 
+impl<W: Word> FreeList<W> {
     /// Takes the top entry if more than `keep` are left. `next_of` reads the link of an entry.
     pub(super) fn pop(&self, keep: usize, next_of: impl Fn(usize) -> u32) -> Option<usize> {
         let mut old = self.0.load(Ordering::Acquire);
@@ -46,7 +67,7 @@ impl FreeList {
             }
             let top = old & MASK;
             let new = word(old, u64::from(next_of(top as usize)) & MASK, len(old) - 1);
-            match self.0.compare_exchange_weak(old, new, Ordering::Acquire, Ordering::Acquire) {
+            match self.0.exchange(old, new, Ordering::Acquire, Ordering::Acquire) {
                 Ok(_) => return Some(top as usize),
                 Err(now) => old = now,
             }
@@ -59,7 +80,7 @@ impl FreeList {
         loop {
             link((old & MASK) as u32);
             let new = word(old, index as u64, len(old) + 1);
-            match self.0.compare_exchange_weak(old, new, Ordering::AcqRel, Ordering::Relaxed) {
+            match self.0.exchange(old, new, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => {
                     return Pushed { len: len(new) as usize, orphaned: new & ORPHAN != 0 };
                 }

@@ -5,6 +5,8 @@
 
 mod buf;
 mod free;
+#[cfg(test)]
+mod free_loom;
 mod slice;
 
 pub use buf::PacketBuf;
