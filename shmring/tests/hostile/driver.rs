@@ -1,0 +1,236 @@
+//! One run of the rings between an honest side and a victim whose every load may lie, driven by
+//! bytes: from a fuzzer, or from a seeded generator.
+
+use super::words::{Source, View};
+use shmring::{
+    Pool, PoolConfig, Slice,
+    abi::{Features, MAX_FRAGS, MAX_FRAME, gso},
+    guest::{self, MemClass, Region, RegionConfig, TxInfo},
+    tender::{self, Attached, Limits, Violation, attach},
+};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeSet,
+    rc::Rc,
+};
+
+/// Where the pool lies in the guest's memory.
+const POOL_AT: u64 = 0x10_000;
+const BUFFERS: usize = 24;
+
+/// What a run came to.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Frames that went all the way.
+    pub frames: u64,
+    /// Whether the victim found a lie.
+    pub broken: bool,
+}
+
+struct World {
+    source: Rc<RefCell<Source>>,
+    pool: Pool,
+    memory: View,
+    config: RegionConfig,
+    limits: Limits,
+    held: Vec<Slice>,
+}
+
+impl World {
+    fn new(data: &[u8]) -> World {
+        let source = Source::new(data);
+        let pool = Pool::heap(PoolConfig {
+            stride: 2048,
+            count: BUFFERS,
+            reserve: 2,
+            ..PoolConfig::default()
+        });
+        let size = POOL_AT + pool.config().bytes() as u64;
+        let shape = source.borrow_mut().byte();
+        let config = RegionConfig {
+            pairs: 1 + u16::from(shape & 1),
+            entries: 2 << (shape >> 1 & 3),
+            offered: Features::all(),
+            accepted: Features::all() - Features::STATS,
+            origin: (pool.base().as_ptr() as u64).wrapping_sub(POOL_AT),
+            mem: Some(MemClass { size }),
+            stats: None,
+        };
+        let memory = View::new(config.size(), &source);
+        let limits = Limits { offered: Features::all(), max_pairs: 2, memory: size };
+        World { source, pool, memory, config, limits, held: Vec::new() }
+    }
+
+    fn byte(&self) -> u8 {
+        self.source.borrow_mut().byte()
+    }
+
+    fn done(&self) -> bool {
+        self.source.borrow().is_done()
+    }
+
+    fn check_span(&self, span: tender::Span) {
+        assert!(span.len > 0, "an empty span");
+        let end = span.address.checked_add(span.len.into());
+        assert!(end.is_some_and(|end| end <= self.limits.memory), "a span outside memory");
+    }
+
+    fn send(&mut self, tx: &mut guest::TxRing<View>) -> Result<u64, guest::Broken> {
+        tx.reclaim()?;
+        let frags = 1 + usize::from(self.byte() % 3);
+        if tx.room() < frags {
+            return Ok(0);
+        }
+        let mut slices = Vec::new();
+        for _ in 0..frags {
+            let Some(mut buf) = self.pool.alloc() else { return Ok(0) };
+            buf.append(64 + usize::from(self.byte()));
+            slices.push(buf.freeze());
+        }
+        let how = self.byte();
+        let info = TxInfo {
+            csum: (how & 1 != 0).then_some((20, 16)),
+            gso: (how & 3 == 3).then_some((gso::TCPV4, 1448)),
+        };
+        tx.push(info, slices.into_iter());
+        let _ = tx.publish();
+        Ok(0)
+    }
+
+    fn take(&mut self, rx: &mut guest::RxRing<View>) -> Result<u64, guest::Broken> {
+        let mut frames = 0;
+        rx.refresh()?;
+        for _ in 0..4 {
+            let mut frags = Vec::new();
+            let popped = rx.pop(|slice| frags.push(slice));
+            for slice in &frags {
+                assert!(slice.is_of(&self.pool) && slice.len() <= self.pool.config().stride);
+            }
+            if popped?.is_none() {
+                break;
+            }
+            assert!(!frags.is_empty() && frags.len() <= MAX_FRAGS);
+            frames += 1;
+            self.held.extend(frags);
+        }
+        rx.release();
+        self.held.drain(..self.held.len().saturating_sub(6));
+        let _ = rx.refill(usize::from(self.byte() % 32))?;
+        Ok(frames)
+    }
+
+    fn serve_tx(&self, tx: &mut tender::TxRing<View>) -> Result<u64, Violation> {
+        let mut frames = 0;
+        tx.refresh()?;
+        for _ in 0..usize::from(self.byte() % 8) {
+            let Some(frame) = tx.next()? else { break };
+            frame.spans().iter().for_each(|span| self.check_span(*span));
+            let len: usize = frame.spans().iter().map(|span| span.len as usize).sum();
+            assert!(len == frame.len && (14..=MAX_FRAME).contains(&len));
+            let head = frame.spans()[0].len;
+            assert!(frame.csum.is_none_or(|(s, o)| u32::from(s) + u32::from(o) + 2 <= head));
+            assert!(frame.gso.is_none_or(|(_, size)| size > 0 && frame.csum.is_some()));
+            frames += 1;
+        }
+        let _ = tx.release();
+        if self.byte() & 1 != 0 {
+            tx.arm();
+        }
+        Ok(frames)
+    }
+
+    fn serve_rx(&self, rx: &mut tender::RxRing<View>) -> Result<u64, Violation> {
+        for _ in 0..usize::from(self.byte() % 4) {
+            let mut room = 0;
+            for span in rx.buffers()? {
+                self.check_span(span);
+                room += span.len as usize;
+            }
+            if room == 0 {
+                break;
+            }
+            let len = (usize::from(self.byte()) * 53 + 14).min(room);
+            let how = self.byte();
+            let gso = (how & 3 == 3).then_some((gso::TCPV4, 1448));
+            rx.commit(len, tender::RxInfo { csum_valid: how & 1 != 0, gso });
+        }
+        let _ = rx.publish();
+        rx.pending()?;
+        Ok(0)
+    }
+}
+
+/// Both sides take turns until the bytes are used up. Without lies nobody finds fault; with them
+/// both may: an honest side sees what a deceived one wrote.
+fn run(world: &mut World, region: &mut Region<View>, attached: &mut Attached<View>) -> Outcome {
+    let mut outcome = Outcome::default();
+    let pairs = region.pairs.len().min(attached.pairs.len());
+    for turn in 0..400 {
+        if world.done() || pairs == 0 {
+            break;
+        }
+        let (guest_tx, guest_rx) = &mut region.pairs[turn % pairs];
+        let pair = &mut attached.pairs[turn % pairs];
+        let frames = match world.byte() % 4 {
+            0 => world.send(guest_tx).map_err(|broken| {
+                assert_eq!(guest_tx.reclaim(), Err(broken), "a broken queue is used");
+            }),
+            1 => world.take(guest_rx).map_err(|broken| {
+                assert_eq!(guest_rx.refresh(), Err(broken), "a broken queue is used");
+            }),
+            2 => world.serve_tx(&mut pair.tx).map_err(|violation| {
+                assert_eq!(pair.tx.next().err(), Some(violation), "a broken queue is served");
+            }),
+            _ => world.serve_rx(&mut pair.rx).map_err(|violation| {
+                assert_eq!(pair.rx.buffers().err(), Some(violation), "a broken queue is served");
+            }),
+        };
+        match frames {
+            Ok(frames) => outcome.frames += frames,
+            Err(()) => outcome.broken = true,
+        }
+    }
+    outcome
+}
+
+fn conserved(world: &World, region: &Region<View>) {
+    let mut seen = BTreeSet::new();
+    let held = world.held.iter().filter_map(Slice::buffer);
+    held.for_each(|(id, _)| assert!(seen.insert(id), "a buffer is in two places"));
+    let lent: usize = region.pairs.iter().map(|(tx, rx)| tx.in_flight() + rx.lent()).sum();
+    assert_eq!(world.pool.stats().free + lent + world.held.len(), BUFFERS, "a buffer is lost");
+}
+
+/// The tender reads words that a guest changes at will.
+pub fn hostile_guest(data: &[u8], lies: u8) -> Outcome {
+    let mut world = World::new(data);
+    let mut region = Region::build(world.memory.clone(), &world.config, &world.pool);
+    // Half of the guests lie from the start, the others once they are trusted.
+    let lying = Rc::new(Cell::new(if world.byte() & 1 == 0 { lies } else { 0 }));
+    let Ok(mut attached) = attach(world.memory.lying(&lying), &world.limits) else {
+        assert!(lies > 0, "an honest region is refused");
+        return Outcome { frames: 0, broken: true };
+    };
+    lying.set(lies);
+    let outcome = run(&mut world, &mut region, &mut attached);
+    conserved(&world, &region);
+    assert!(lies > 0 || !outcome.broken, "an honest peer is refused");
+    outcome
+}
+
+/// The guest reads words that a tender changes at will.
+pub fn hostile_tender(data: &[u8], lies: u8) -> Outcome {
+    let mut world = World::new(data);
+    // Laid out honestly: nobody else knows the region yet.
+    let lying = Rc::new(Cell::new(0));
+    let view = world.memory.lying(&lying);
+    let mut region = Region::build(view, &world.config, &world.pool);
+    lying.set(lies);
+    let Ok(mut attached) = attach(world.memory.clone(), &world.limits) else {
+        panic!("an honest region is refused");
+    };
+    let outcome = run(&mut world, &mut region, &mut attached);
+    conserved(&world, &region);
+    assert!(lies > 0 || !outcome.broken, "an honest peer is refused");
+    outcome
+}

@@ -1,0 +1,303 @@
+//! Each rule of the trust table, broken by hand: the side that is lied to names the rule.
+
+#[path = "hostile/words.rs"]
+#[expect(dead_code, reason = "the views here do not lie")]
+mod words;
+
+use shmring::{
+    Pool, PoolConfig,
+    abi::{Desc, Features, Flags, MAX_FRAGS, ctrl, gso, header, queue, status},
+    guest::{Broken, Region, RegionConfig, RxRing, Watch},
+    memory::SharedMemory,
+    ring::{Consumer, Layout, Producer},
+    tender::{self, AttachError, Attached, Limits, Violation, attach},
+};
+use std::sync::atomic::Ordering;
+use words::{RingView, Source, View};
+
+const MEMORY: u64 = 1 << 20;
+
+struct World {
+    view: View,
+    pool: Pool,
+    config: RegionConfig,
+}
+
+impl World {
+    fn new() -> World {
+        let pool = Pool::heap(PoolConfig { count: 64, reserve: 4, ..PoolConfig::default() });
+        let config = RegionConfig {
+            pairs: 1,
+            entries: 64,
+            offered: Features::all(),
+            accepted: Features::all() - Features::STATS - Features::USO - Features::MEM_CLASS,
+            origin: (pool.base().as_ptr() as u64).wrapping_sub(0x10_000),
+            mem: None,
+            stats: None,
+        };
+        World { view: View::new(config.size(), &Source::new(&[])), pool, config }
+    }
+
+    fn build(&self) -> Region<View> {
+        Region::build(self.view.clone(), &self.config, &self.pool)
+    }
+
+    fn attach(&self) -> Result<Attached<View>, AttachError> {
+        let limits = Limits { offered: self.config.offered, max_pairs: 1, memory: MEMORY };
+        attach(self.view.clone(), &limits)
+    }
+
+    fn layout(&self, i: u64) -> Layout {
+        let row = header::QUEUES + i * queue::ROW;
+        Layout {
+            ctrl: self.view.load_u64(row + queue::CTRL),
+            desc: self.view.load_u64(row + queue::DESC),
+            entries: self.config.entries,
+        }
+    }
+}
+
+fn good() -> Desc {
+    Desc { id: 3, offset: 128, len: 100, ..Desc::default() }
+}
+
+/// What the tender says to a frame of these descriptors.
+fn sent(frame: &[Desc]) -> Result<Option<usize>, Violation> {
+    let words: Vec<_> = frame.iter().map(Desc::encode).collect();
+    sent_words(&words)
+}
+
+fn sent_words(frame: &[[u64; 2]]) -> Result<Option<usize>, Violation> {
+    let world = World::new();
+    let _region = world.build();
+    let mut attached = world.attach().unwrap();
+    let mut ring: Producer<RingView> = Producer::new(&world.view, world.layout(0)).unwrap();
+    frame.iter().for_each(|words| ring.write(*words));
+    let _ = ring.publish();
+    let tx = &mut attached.pairs[0].tx;
+    tx.refresh()?;
+    let answer = tx.next().map(|frame| frame.map(|frame| frame.len));
+    assert_eq!(tx.broken(), answer.err());
+    answer
+}
+
+#[test]
+fn a_tender_names_the_rule_that_a_frame_breaks() {
+    let more = |desc: Desc| Desc { flags: desc.flags | Flags::NEXT, ..desc };
+    let sum = Desc { flags: Flags::NEEDS_CSUM, csum_start: 34, csum_offset: 16, ..good() };
+    let cut = Desc { gso_type: gso::TCPV4, gso_size: 1448, ..sum };
+    assert_eq!(sent(&[good()]), Ok(Some(100)));
+    assert_eq!(sent(&[more(cut), good()]), Ok(Some(200)));
+    let bad = [
+        (vec![Desc { id: 64, ..good() }], Violation::BufferId),
+        (vec![Desc { id: 0xff_ffff, ..good() }], Violation::BufferId),
+        (vec![Desc { len: 0, ..good() }], Violation::Range),
+        (vec![Desc { offset: 2000, ..good() }], Violation::Range),
+        (vec![Desc { offset: u16::MAX, len: u16::MAX, ..good() }], Violation::Range),
+        (vec![more(good())], Violation::Chain),
+        (vec![more(good()); MAX_FRAGS + 1], Violation::Chain),
+        (vec![more(Desc { offset: 0, len: 2048, ..good() }); 33], Violation::Chain),
+        (vec![Desc { len: 13, ..good() }], Violation::FrameLength),
+        (vec![Desc { flags: Flags::DATA_VALID, ..good() }], Violation::Flags),
+        (vec![more(good()), sum], Violation::Flags),
+        (vec![more(good()), Desc { gso_size: 1, ..good() }], Violation::Flags),
+        (vec![Desc { csum_start: 83, ..sum }], Violation::Checksum),
+        (vec![Desc { csum_start: u16::MAX, csum_offset: 255, ..sum }], Violation::Checksum),
+        (vec![Desc { gso_size: 0, ..cut }], Violation::Segmentation),
+        (vec![Desc { gso_type: 3, ..cut }], Violation::Segmentation),
+        (vec![Desc { gso_type: gso::UDP_L4, ..cut }], Violation::Segmentation),
+        (vec![Desc { flags: Flags::empty(), ..cut }], Violation::Segmentation),
+    ];
+    for (frame, violation) in bad {
+        assert_eq!(sent(&frame), Err(violation), "{frame:?}");
+    }
+    let mut long = vec![more(Desc { offset: 0, len: 2048, ..good() }); MAX_FRAGS];
+    long[MAX_FRAGS - 1].flags = Flags::empty();
+    assert_eq!(sent(&long), Err(Violation::FrameLength));
+    let [w0, w1] = good().encode();
+    assert_eq!(sent_words(&[[w0, w1 | 8]]), Err(Violation::Flags));
+}
+
+#[test]
+fn a_tender_refuses_indices_out_of_bounds_and_bad_fill_buffers() {
+    for claim in [65, u32::MAX, 1 << 31] {
+        let world = World::new();
+        let _region = world.build();
+        let mut attached = world.attach().unwrap();
+        world.view.store_u32(world.layout(0).ctrl + ctrl::PROD, claim, Ordering::Relaxed);
+        assert_eq!(attached.pairs[0].tx.refresh(), Err(Violation::Index));
+        world.view.store_u32(world.layout(2).ctrl + ctrl::CONS, claim, Ordering::Relaxed);
+        assert_eq!(attached.pairs[0].rx.pending(), Err(Violation::Index));
+    }
+    let bad = [
+        (Desc { id: 99, ..good() }, Violation::BufferId),
+        (Desc { flags: Flags::NEXT, ..good() }, Violation::Flags),
+        (Desc { offset: 2047, len: 2, ..good() }, Violation::Range),
+    ];
+    for (desc, violation) in bad {
+        let world = World::new();
+        let _region = world.build();
+        let mut attached = world.attach().unwrap();
+        let mut fill: Producer<RingView> = Producer::new(&world.view, world.layout(1)).unwrap();
+        fill.write(desc.encode());
+        let _ = fill.publish();
+        assert_eq!(attached.pairs[0].rx.buffers().err(), Some(violation));
+    }
+}
+
+#[test]
+fn a_region_is_refused_for_what_is_wrong_with_it() {
+    let queue_row = header::QUEUES + queue::ROW;
+    let cases = [
+        (header::MAGIC, 0, AttachError::Magic),
+        (header::VERSION, 2 | header::LEN << 32, AttachError::Version),
+        (header::VERSION, 1, AttachError::Magic),
+        (header::REGION_SIZE, 4096, AttachError::Magic),
+        (header::FEATURES_ACCEPTED, 1 << 63, AttachError::Features),
+        (header::FEATURES_ACCEPTED, Features::TSO4.bits() | 1, AttachError::Features),
+        (header::COUNTS, 3, AttachError::Class),
+        (header::COUNTS, 3 | 5 << 16, AttachError::Class),
+        (header::COUNTS, 2 | 1 << 16, AttachError::Queue),
+        (header::COUNTS, 6 | 1 << 16, AttachError::Queue),
+        (header::CLASSES, MEMORY, AttachError::Class),
+        (header::CLASSES, u64::MAX - 4096, AttachError::Class),
+        (header::CLASSES, 0, AttachError::Class),
+        (header::CLASSES + 8, u64::MAX, AttachError::Class),
+        (header::CLASSES + 8, 2048, AttachError::Class),
+        (header::CLASSES + 16, 1 << 24, AttachError::Class),
+        (queue_row, 3, AttachError::Queue),
+        (queue_row + queue::CTRL, 0, AttachError::Queue),
+        (queue_row + queue::CTRL, 0x1001, AttachError::Queue),
+        (queue_row + queue::CTRL, 0x1000, AttachError::Queue),
+        (queue_row + queue::DESC, u64::MAX - 15, AttachError::Queue),
+        (queue_row + queue::SHAPE, 16 | 4 << 8, AttachError::Queue),
+        (queue_row + queue::SHAPE, 6 | 5 << 8, AttachError::Queue),
+        (0x1000, 65, AttachError::Index),
+    ];
+    for (at, value, error) in cases {
+        let world = World::new();
+        let _region = world.build();
+        world.view.store_u64(at, value);
+        assert_eq!(world.attach().err(), Some(error), "{value:#x} at {at:#x}");
+    }
+    let mut world = World::new();
+    world.config.accepted |= Features::STATS;
+    world.config.stats = Some((MEMORY - 8, 1));
+    let _region = world.build();
+    assert_eq!(world.attach().err(), Some(AttachError::Stats));
+}
+
+/// A guest that has lent two buffers, and what the tender answers.
+fn returned(answer: impl Fn(Desc) -> Vec<[u64; 2]>) -> (Result<usize, Broken>, usize) {
+    let world = World::new();
+    let mut region = world.build();
+    let rx: &mut RxRing<View> = &mut region.pairs[0].1;
+    let _ = rx.refill(2).unwrap();
+    let fill: Consumer<RingView> = Consumer::new(&world.view, world.layout(1)).unwrap();
+    let first = Desc::decode(fill.peek(0)).unwrap();
+    let mut ring: Producer<RingView> = Producer::new(&world.view, world.layout(2)).unwrap();
+    answer(Desc { len: 60, ..first }).into_iter().for_each(|words| ring.write(words));
+    let _ = ring.publish();
+    rx.refresh().unwrap();
+    let mut bytes = 0;
+    let result = rx.pop(|slice| bytes += slice.len()).map(|_| bytes);
+    let lost = world.pool.config().count - world.pool.stats().free;
+    drop(region);
+    let after = world.pool.config().count - world.pool.stats().free;
+    assert_eq!(after, lost, "what the tender may still write to came back");
+    (result, lost)
+}
+
+#[test]
+fn a_guest_trusts_nothing_that_comes_back() {
+    let one = |change: fn(Desc) -> Desc| returned(move |desc| vec![change(desc).encode()]);
+    assert_eq!(one(|d| d), (Ok(60), 1));
+    assert_eq!(one(|d| Desc { id: d.id + 1, ..d }), (Err(Broken::Buffer), 2));
+    assert_eq!(one(|d| Desc { offset: d.offset + 1, ..d }), (Err(Broken::Buffer), 2));
+    assert_eq!(one(|d| Desc { len: 2048, ..d }), (Err(Broken::Length), 2));
+    assert_eq!(one(|d| Desc { flags: Flags::NEXT, ..d }).0, Err(Broken::Length));
+    assert_eq!(one(|d| Desc { gso_type: 9, gso_size: 1, ..d }), (Err(Broken::Offload), 2));
+    assert_eq!(one(|d| Desc { gso_type: gso::TCPV4, ..d }), (Err(Broken::Offload), 2));
+    let flags = returned(|d| {
+        let [w0, w1] = d.encode();
+        vec![[w0, w1 | 1 << 15]]
+    });
+    assert_eq!(flags, (Err(Broken::Flags), 2));
+    let more = returned(|d| vec![d.encode(); 3]);
+    assert_eq!(more.0, Ok(60), "the first is right");
+}
+
+#[test]
+fn a_guest_is_told_why_its_rings_are_closed_and_that_the_tender_started_over() {
+    let world = World::new();
+    let _region = world.build();
+    world.view.store_u32(header::EPOCH, 1, Ordering::Relaxed);
+    let watch = Watch::new(world.view.clone());
+    let say = |word| world.view.store_u32(header::TENDER_STATUS, word, Ordering::Relaxed);
+    assert_eq!(watch.polling(), Ok(false));
+    say(status::POLLING);
+    assert_eq!(watch.polling(), Ok(true));
+    say(Violation::Chain.status());
+    assert_eq!(watch.polling(), Err(Broken::Refused(Violation::Chain.code())));
+    say(0);
+    world.view.store_u32(header::EPOCH, 2, Ordering::Relaxed);
+    assert_eq!(watch.polling(), Err(Broken::Epoch));
+}
+
+#[test]
+fn a_restarted_tender_goes_on_where_the_indices_stand() {
+    let world = World::new();
+    let mut region = world.build();
+    let (tx, rx) = &mut region.pairs[0];
+    let mut first = world.attach().unwrap();
+    let _ = rx.refill(8).unwrap();
+    let mut send = |n: usize| {
+        for _ in 0..n {
+            let mut buf = world.pool.alloc().unwrap();
+            buf.append(60);
+            tx.push(Default::default(), std::iter::once(buf.freeze()));
+        }
+        let _ = tx.publish();
+        tx.reclaim().unwrap();
+        tx.in_flight()
+    };
+    send(3);
+    let pair = &mut first.pairs[0];
+    pair.tx.refresh().unwrap();
+    pair.tx.next().unwrap();
+    let _ = pair.tx.release();
+    assert!(pair.rx.buffers().unwrap().next().is_some());
+    pair.rx.commit(60, tender::RxInfo::default());
+    let _ = pair.rx.publish();
+    drop(first);
+    let mut second = world.attach().unwrap();
+    let pair = &mut second.pairs[0];
+    assert_eq!(pair.tx.refresh(), Ok(2));
+    assert!(pair.rx.buffers().unwrap().next().is_some());
+    pair.rx.commit(61, tender::RxInfo::default());
+    let _ = pair.rx.publish();
+    assert_eq!(send(1), 3);
+    rx.refresh().unwrap();
+    let mut lens = Vec::new();
+    while rx.pop(|slice| lens.push(slice.len())).unwrap().is_some() {}
+    assert_eq!(lens, [60, 61]);
+}
+
+#[test]
+fn after_a_reset_every_buffer_is_back() {
+    let world = World::new();
+    let mut region = world.build();
+    let (mut tx, mut rx) = region.pairs.remove(0);
+    let _ = rx.refill(8).unwrap();
+    let mut buf = world.pool.alloc().unwrap();
+    buf.append(60);
+    tx.push(Default::default(), std::iter::once(buf.freeze()));
+    let _ = tx.publish();
+    assert_eq!(world.pool.stats().free, 64 - 9);
+    tx.after_reset();
+    rx.after_reset();
+    assert_eq!(world.pool.stats().free, 64);
+    let mut region = world.build();
+    assert!(world.attach().is_ok(), "the region can be laid out again");
+    assert!(region.pairs[0].1.refill(8).is_ok());
+}
