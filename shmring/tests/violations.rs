@@ -250,7 +250,7 @@ fn a_restarted_tender_goes_on_where_the_indices_stand() {
     let mut region = world.build();
     let (tx, rx) = &mut region.pairs[0];
     let mut first = world.attach().unwrap();
-    let _ = rx.refill(8).unwrap();
+    let _ = rx.refill(50).unwrap();
     let mut send = |n: usize| {
         for _ in 0..n {
             let mut buf = world.pool.alloc().unwrap();

@@ -2,7 +2,7 @@
 
 use super::{Classes, Span, Violation};
 use crate::{
-    abi::{Desc, Features, Flags, MAX_FRAGS},
+    abi::{Desc, Features, Flags, MAX_FRAGS, MAX_FRAME},
     memory::SharedMemory,
     ring::{BadIndex, Consumer, Layout, Producer},
 };
@@ -25,6 +25,7 @@ pub struct RxRing<M: SharedMemory> {
     features: Features,
     held: [(Desc, Span); MAX_FRAGS],
     count: usize,
+    bytes: usize,
     broken: Option<Violation>,
 }
 
@@ -43,6 +44,7 @@ impl<M: SharedMemory> RxRing<M> {
             features,
             held: [(Desc::default(), Span::default()); MAX_FRAGS],
             count: 0,
+            bytes: 0,
             broken: None,
         })
     }
@@ -65,30 +67,37 @@ impl<M: SharedMemory> RxRing<M> {
         if let Err(violation) = self.top_up() {
             return Err(*self.broken.insert(violation));
         }
-        let usable = if self.count < self.wanted() { 0 } else { self.count };
+        let usable = if self.suffices() { self.count } else { 0 };
         Ok(self.held[..usable].iter().map(|(_, span)| *span))
     }
 
-    fn wanted(&self) -> usize {
-        if self.features.contains(Features::RX_GSO) { MAX_FRAGS } else { 1 }
+    /// Whether the held buffers are enough for any frame.
+    fn suffices(&self) -> bool {
+        let wanted = if self.features.contains(Features::RX_GSO) { MAX_FRAME } else { 1 };
+        self.bytes >= wanted || self.count == MAX_FRAGS
     }
 
     fn top_up(&mut self) -> Result<(), Violation> {
-        let wanted = self.wanted();
-        if self.fill.ready() < wanted as u32 {
+        if self.suffices() {
+            return Ok(());
+        }
+        let most = MAX_FRAGS as u32;
+        if self.fill.ready() < most {
             self.fill.refresh().map_err(|_| Violation::Index)?;
         }
-        if self.rx.room() < wanted as u32 {
+        if self.rx.room() < most {
             self.rx.refresh().map_err(|_| Violation::Index)?;
         }
-        let usable = wanted.min(self.fill.ready() as usize).min(self.rx.room() as usize);
-        while self.count < usable {
+        let usable = MAX_FRAGS.min(self.fill.ready() as usize).min(self.rx.room() as usize);
+        while self.count < usable && !self.suffices() {
             let desc =
                 Desc::decode(self.fill.peek(self.count as u32)).map_err(|_| Violation::Flags)?;
             if !desc.flags.is_empty() {
                 return Err(Violation::Flags);
             }
-            self.held[self.count] = (desc, self.classes.resolve(&desc, false)?);
+            let span = self.classes.resolve(&desc, false)?;
+            self.bytes += span.len as usize;
+            self.held[self.count] = (desc, span);
             self.count += 1;
         }
         Ok(())
@@ -106,6 +115,7 @@ impl<M: SharedMemory> RxRing<M> {
             assert!(used < self.count, "frame longer than its buffers");
             let (lent, span) = self.held[used];
             let part = rest.min(span.len as usize);
+            self.bytes -= span.len as usize;
             rest -= part;
             let mut desc =
                 Desc { id: lent.id, offset: lent.offset, len: part as u16, ..Desc::default() };

@@ -16,7 +16,7 @@ use std::{
 
 /// Where the pool lies in the guest's memory.
 const POOL_AT: u64 = 0x10_000;
-const BUFFERS: usize = 24;
+const BUFFERS: usize = 96;
 
 /// What a run came to.
 #[derive(Debug, Default)]
@@ -47,11 +47,12 @@ impl World {
         });
         let size = POOL_AT + pool.config().bytes() as u64;
         let shape = source.borrow_mut().byte();
+        let all = Features::all() - Features::STATS;
         let config = RegionConfig {
             pairs: 1 + u16::from(shape & 1),
-            entries: 2 << (shape >> 1 & 3),
+            entries: 2 << (shape >> 1 & 7).min(5),
             offered: Features::all(),
-            accepted: Features::all() - Features::STATS,
+            accepted: if shape & 16 == 0 { all } else { all - Features::RX_GSO },
             origin: (pool.base().as_ptr() as u64).wrapping_sub(POOL_AT),
             mem: Some(MemClass { size }),
             stats: None,
@@ -115,7 +116,7 @@ impl World {
         }
         rx.release();
         self.held.drain(..self.held.len().saturating_sub(6));
-        let _ = rx.refill(usize::from(self.byte() % 32))?;
+        let _ = rx.refill(usize::from(self.byte() % 64))?;
         Ok(frames)
     }
 
@@ -151,7 +152,8 @@ impl World {
             }
             let len = (usize::from(self.byte()) * 53 + 14).min(room);
             let how = self.byte();
-            let gso = (how & 3 == 3).then_some((gso::TCPV4, 1448));
+            let gso = (how & 3 == 3 && self.config.accepted.contains(Features::RX_GSO))
+                .then_some((gso::TCPV4, 1448));
             rx.commit(len, tender::RxInfo { csum_valid: how & 1 != 0, gso });
         }
         let _ = rx.publish();
