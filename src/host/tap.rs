@@ -48,14 +48,19 @@ impl Tap {
     /// # Errors
     /// A line that says what is wrong and what to do.
     pub fn open(name: &str) -> Result<Tap, String> {
-        if !std::path::Path::new("/sys/class/net").join(name).exists() {
-            return Err(format!(
-                "no network interface `{name}`; make it with `ip tuntap add {name} mode tap`"
-            ));
-        }
         let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let fd = rustix::fs::open("/dev/net/tun", flags, Mode::empty())
             .map_err(|e| format!("could not open /dev/net/tun: {e}"))?;
+        let socket = rustix::net::socket(
+            rustix::net::AddressFamily::INET,
+            rustix::net::SocketType::DGRAM,
+            None,
+        )
+        .map_err(|e| format!("could not open a socket: {e}"))?;
+        // Not by sysfs, which may show another network namespace's.
+        rustix::net::netdevice::name_to_index(&socket, name).map_err(|_| {
+            format!("no network interface `{name}`; make it with `ip tuntap add {name} mode tap`")
+        })?;
         let long = || format!("`{name}` is no name of an interface");
         let mut request =
             Request::new(name, IFF_TAP | IFF_NO_PI | IFF_VNET_HDR).ok_or_else(long)?;
@@ -63,12 +68,6 @@ impl Tap {
             .map_err(|e| format!("could not attach to the tap {name}: {e}"))?;
         sys::set_offload(&fd, CSUM_TSO4_TSO6)
             .map_err(|e| format!("the tap {name} takes no offloads: {e}"))?;
-        let socket = rustix::net::socket(
-            rustix::net::AddressFamily::INET,
-            rustix::net::SocketType::DGRAM,
-            None,
-        )
-        .map_err(|e| format!("could not open a socket: {e}"))?;
         let mut request = Request::new(name, 0).ok_or_else(long)?;
         sys::mtu(&socket, &mut request).map_err(|e| format!("{name}: no MTU: {e}"))?;
         let [a, b, c, d, e, ..] = sys::random();

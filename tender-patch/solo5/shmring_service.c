@@ -624,26 +624,29 @@ void shmring_tx_disarm(struct shmring_tx *tx)
  * Frames to the guest.
  */
 
-/* What the largest frame may need. */
-static uint32_t wanted_buffers(const struct shmring_rx *rx)
+/* Whether the held buffers are enough for any frame. */
+static bool suffices(const struct shmring_rx *rx)
 {
-    return (rx->features & SHMRING_F_RX_GSO) ? SHMRING_MAX_FRAGS : 1;
+    uint32_t wanted = (rx->features & SHMRING_F_RX_GSO) ? SHMRING_MAX_FRAME : 1;
+
+    return rx->bytes >= wanted || rx->count == SHMRING_MAX_FRAGS;
 }
 
 static enum shmring_violation top_up(struct shmring_rx *rx)
 {
-    uint32_t wanted = wanted_buffers(rx);
-    uint32_t usable = wanted;
+    uint32_t usable = SHMRING_MAX_FRAGS;
 
-    if (ready(&rx->fill) < wanted && !consumer_refresh(&rx->fill))
+    if (suffices(rx))
+        return SHMRING_OK;
+    if (ready(&rx->fill) < usable && !consumer_refresh(&rx->fill))
         return SHMRING_V_INDEX;
-    if (room(&rx->rx) < wanted && !producer_refresh(&rx->rx))
+    if (room(&rx->rx) < usable && !producer_refresh(&rx->rx))
         return SHMRING_V_INDEX;
     if (usable > ready(&rx->fill))
         usable = ready(&rx->fill);
     if (usable > room(&rx->rx))
         usable = room(&rx->rx);
-    while (rx->count < usable) {
+    while (rx->count < usable && !suffices(rx)) {
         struct desc desc;
         enum shmring_violation violation;
 
@@ -655,6 +658,7 @@ static enum shmring_violation top_up(struct shmring_rx *rx)
             return violation;
         rx->lent[rx->count] = desc.id;
         rx->offset[rx->count] = desc.offset;
+        rx->bytes += desc.len;
         rx->count++;
     }
     return SHMRING_OK;
@@ -665,9 +669,7 @@ enum shmring_violation shmring_rx_buffers(struct shmring_rx *rx,
 {
     if (rx->broken == SHMRING_OK)
         rx->broken = top_up(rx);
-    *usable = rx->broken == SHMRING_OK && rx->count >= wanted_buffers(rx)
-                  ? rx->count
-                  : 0;
+    *usable = rx->broken == SHMRING_OK && suffices(rx) ? rx->count : 0;
     return rx->broken;
 }
 
@@ -679,8 +681,8 @@ bool shmring_rx_commit(struct shmring_rx *rx, uint32_t len,
 
     while (used < rx->count && rest > rx->held[used].len)
         rest -= rx->held[used++].len;
-    if (rx->broken != SHMRING_OK || rx->count < wanted_buffers(rx) ||
-        len == 0 || used == rx->count)
+    if (rx->broken != SHMRING_OK || !suffices(rx) || len == 0 ||
+        used == rx->count)
         return false;
     used++;
     rest = len;
@@ -699,6 +701,7 @@ bool shmring_rx_commit(struct shmring_rx *rx, uint32_t len,
         store64(at, w0);
         store64(at + 8, w1);
         rx->rx.own++;
+        rx->bytes -= rx->held[i].len;
         rest -= part;
     }
     rx->fill.own += used;

@@ -164,6 +164,7 @@ struct shmring_rx {
     uint16_t offset[SHMRING_MAX_FRAGS];
     struct shmring_span held[SHMRING_MAX_FRAGS];
     unsigned count;
+    uint32_t bytes; /* of them */
 };
 
 struct shmring_pair {

@@ -156,8 +156,11 @@ fn option(config: &mut Config, name: &str, value: &str) -> Result<(), String> {
                 once(slot, value.into(), name)?;
             } else if let Some(block) = device("--block-sector-size:") {
                 let size = parsed(value).filter(|n: &u16| *n >= 512 && n.is_power_of_two());
-                let slot = &mut config.blocks.entry(block.into()).or_default().sector_size;
-                once(slot, size.ok_or_else(bad)?, name)?;
+                let size = size.ok_or_else(|| {
+                    let rule = "Block size must be a multiple of 2 greater than or equal 512";
+                    usage(format!("{name}={value}: {rule}"))
+                })?;
+                once(&mut config.blocks.entry(block.into()).or_default().sector_size, size, name)?;
             } else {
                 return Err(usage(format!("unknown option `{name}`")));
             }

@@ -21,7 +21,8 @@ impl Block {
         let capacity = size.map_err(|e| format!("could not read the size of {shown}: {e}"))?;
         if capacity < u64::from(sector) || !capacity.is_multiple_of(sector.into()) {
             return Err(format!(
-                "{shown}: its size {capacity} is no multiple of a sector ({sector})"
+                "{shown}: Backing storage size must be block aligned, but {capacity} is no multiple \
+                 of {sector}"
             ));
         }
         Ok(Block { file, capacity, sector })

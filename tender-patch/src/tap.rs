@@ -86,7 +86,7 @@ fn open(name: &str, vnet: bool) -> Result<OwnedFd, String> {
     if name.is_empty() || name.len() >= libc::IFNAMSIZ || !name.is_ascii() {
         return Err(format!("`{name}` is no name of an interface"));
     }
-    if !std::path::Path::new("/sys/class/net").join(name).exists() {
+    if !sys::interface_exists(name) {
         return Err(format!(
             "no network interface `{name}`; make it with `ip tuntap add {name} mode tap` and \
              `ip link set {name} up`"
