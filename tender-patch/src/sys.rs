@@ -86,6 +86,13 @@ pub(crate) fn control_socket() -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Whether this network namespace has an interface of that name.
+pub(crate) fn interface_exists(name: &str) -> bool {
+    let Ok(name) = std::ffi::CString::new(name) else { return false };
+    // SAFETY: the name ends with a zero byte.
+    unsafe { libc::if_nametoindex(name.as_ptr()) != 0 }
+}
+
 /// Takes over a descriptor that was passed to this process by number.
 pub(crate) fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: asks only whether the number is open.

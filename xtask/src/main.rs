@@ -1,6 +1,7 @@
 //! The project's commands behind cargo aliases.
 #![forbid(unsafe_code)]
 
+mod demo;
 mod unikernel;
 
 use std::{
@@ -17,6 +18,7 @@ fn main() -> ExitCode {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let result = match args[..] {
         ["unikernel", ref names @ ..] if !names.is_empty() => unikernel::build(names).map(|_| ()),
+        ["demo"] => demo::run(),
         _ => Err(HELP.into()),
     };
     match result {

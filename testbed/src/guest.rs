@@ -1,0 +1,178 @@
+//! A service that runs: as a guest under the tender, or as a process on a tap.
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+use std::{
+    io::Read,
+    net::{SocketAddr, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// How long anything may take before it counts as broken.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// A running service; killed when it is dropped.
+pub struct Guest {
+    child: Child,
+    output: Arc<Mutex<String>>,
+    stats: PathBuf,
+}
+
+/// How a service ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Exit status, or `None` when a signal killed it.
+    pub code: Option<i32>,
+    /// All that it printed, on both streams.
+    pub output: String,
+}
+
+impl Guest {
+    /// Starts `image` under `tender` with these options and guest arguments.
+    ///
+    /// # Errors
+    /// When the tender cannot be started.
+    pub fn boot(
+        tender: &Path,
+        options: &[&str],
+        image: &Path,
+        args: &[&str],
+    ) -> Result<Guest, String> {
+        let n = COUNT.fetch_add(1, Ordering::Relaxed);
+        let stats = std::env::temp_dir().join(format!("zerohop-{}-{n}.json", std::process::id()));
+        let mut command = Command::new(tender);
+        command.args(options).arg(format!("--stats={}", stats.display()));
+        command.arg("--").arg(image).args(args);
+        Guest::spawn(command, stats)
+    }
+
+    /// Starts `program` as a process.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn process(program: &Path, args: &[&str]) -> Result<Guest, String> {
+        let mut command = Command::new(program);
+        command.args(args);
+        Guest::spawn(command, PathBuf::new())
+    }
+
+    fn spawn(mut command: Command, stats: PathBuf) -> Result<Guest, String> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(|e| format!("{command:?}: {e}"))?;
+        let output = Arc::new(Mutex::new(String::new()));
+        let streams: [Option<Box<dyn Read + Send>>; 2] = [
+            child.stdout.take().map(|s| Box::new(s) as _),
+            child.stderr.take().map(|s| Box::new(s) as _),
+        ];
+        for mut stream in streams.into_iter().flatten() {
+            let output = output.clone();
+            std::thread::spawn(move || {
+                let mut chunk = [0; 4096];
+                while let Ok(n) = stream.read(&mut chunk) {
+                    if n == 0 {
+                        break;
+                    }
+                    let text = String::from_utf8_lossy(&chunk[..n]);
+                    output.lock().unwrap_or_else(PoisonError::into_inner).push_str(&text);
+                }
+            });
+        }
+        Ok(Guest { child, output, stats })
+    }
+
+    /// Process id of the tender or the process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What was printed so far.
+    pub fn output(&self) -> String {
+        self.output.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until a TCP connection to `service` is accepted.
+    ///
+    /// # Errors
+    /// When the service ended or was not there in time, with what it printed.
+    pub fn wait_for(&mut self, service: SocketAddr) -> Result<TcpStream, String> {
+        let started = Instant::now();
+        while started.elapsed() < PATIENCE {
+            if let Ok(stream) = TcpStream::connect_timeout(&service, Duration::from_millis(20)) {
+                return Ok(stream);
+            }
+            if self.child.try_wait().is_ok_and(|status| status.is_some()) {
+                std::thread::sleep(Duration::from_millis(50));
+                return Err(format!("it ended: {}", self.output()));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Err(format!("no answer at {service}: {}", self.output()))
+    }
+
+    fn signal(&self, signal: Signal) {
+        // The process may have ended already.
+        let _ = kill(Pid::from_raw(self.child.id().cast_signed()), signal);
+    }
+
+    /// The tender's statistics now.
+    ///
+    /// # Errors
+    /// When it does not write them.
+    pub fn stats(&self) -> Result<Value, String> {
+        let _ = std::fs::remove_file(&self.stats);
+        self.signal(Signal::SIGUSR1);
+        let started = Instant::now();
+        while started.elapsed() < PATIENCE {
+            if let Ok(text) = std::fs::read_to_string(&self.stats) {
+                return serde_json::from_str(&text).map_err(|e| format!("statistics: {e}"));
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Err("the tender wrote no statistics".into())
+    }
+
+    /// Asks it to end by SIGTERM, and waits until it has.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn terminate(self) -> Result<Ended, String> {
+        self.signal(Signal::SIGTERM);
+        self.wait()
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// When it does not end in time.
+    pub fn wait(mut self) -> Result<Ended, String> {
+        let started = Instant::now();
+        while started.elapsed() < PATIENCE {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                // The readers see the ends of the streams a moment later.
+                std::thread::sleep(Duration::from_millis(50));
+                return Ok(Ended { code: status.code(), output: self.output() });
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Err(format!("it does not end: {}", self.output()))
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_file(&self.stats);
+    }
+}

@@ -1,0 +1,210 @@
+//! The echo image under KVM, with real clients on a real tap.
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    process::{Command, Stdio},
+    time::Duration,
+};
+use testbed::{Guest, Network, need};
+
+const SERVICE: &str = "10.0.0.2:9000";
+
+fn service() -> SocketAddr {
+    SERVICE.parse().unwrap()
+}
+
+/// Boots echo with these options of the tender on a tap of its own.
+fn boot(options: &[&str]) -> (Network, Guest) {
+    let (tender, image) = (testbed::tender().unwrap(), testbed::image("echo").unwrap());
+    let network = Network::enter().unwrap();
+    network.tap("tap0", "10.0.0.1/24").unwrap();
+    let all = [&["--mem=64", "--net:service=tap0"], options].concat();
+    let mut guest = Guest::boot(&tender, &all, &image, &[]).unwrap();
+    guest.wait_for(service()).unwrap();
+    (network, guest)
+}
+
+fn echo(stream: &mut TcpStream, data: &[u8]) {
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.write_all(data).unwrap();
+    let mut back = vec![0; data.len()];
+    stream.read_exact(&mut back).unwrap();
+    assert_eq!(back, data);
+}
+
+fn output(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {output:?}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn nc_sends_a_line_and_gets_it_back() {
+    need!(testbed::kvm(), testbed::taps(), testbed::tool("nc"));
+    let (_network, _guest) = boot(&[]);
+    let mut nc = Command::new("nc")
+        .args(["-N", "-w", "5", "10.0.0.2", "9000"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    nc.stdin.take().unwrap().write_all(b"a line\n").unwrap();
+    assert_eq!(nc.wait_with_output().unwrap().stdout, b"a line\n");
+}
+
+#[test]
+fn ping_is_answered() {
+    need!(testbed::kvm(), testbed::taps(), testbed::tool("ping"));
+    let (_network, _guest) = boot(&[]);
+    for size in ["0", "56", "1472"] {
+        let ping = ["-c", "3", "-i", "0.2", "-W", "2", "-M", "do", "-s", size, "10.0.0.2"];
+        assert!(output(Command::new("ping").args(ping)).contains(" 0% packet loss"));
+    }
+}
+
+#[test]
+fn a_hundred_connections_at_once_each_get_their_own_bytes() {
+    need!(testbed::kvm(), testbed::taps());
+    let (_network, _guest) = boot(&[]);
+    let mut all: Vec<_> = (0..100).map(|_| TcpStream::connect(service()).unwrap()).collect();
+    for round in 0..3u8 {
+        for (i, stream) in all.iter_mut().enumerate() {
+            stream.write_all(&[i as u8 ^ round; 700]).unwrap();
+        }
+        for (i, stream) in all.iter_mut().enumerate() {
+            stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            let mut back = [0; 700];
+            stream.read_exact(&mut back).unwrap();
+            assert_eq!(back, [i as u8 ^ round; 700]);
+        }
+    }
+}
+
+/// A stream of bytes that no window of repeats.
+fn byte(i: usize) -> u8 {
+    (i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()[7]
+}
+
+fn sixty_four_mebibytes(options: &[&str]) {
+    const LEN: usize = 64 << 20;
+    let (_network, guest) = boot(options);
+    let mut stream = TcpStream::connect(service()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut writer = stream.try_clone().unwrap();
+    let sender = std::thread::spawn(move || {
+        for at in (0..LEN).step_by(1 << 16) {
+            let chunk: Vec<u8> = (at..at + (1 << 16)).map(byte).collect();
+            writer.write_all(&chunk).unwrap();
+        }
+        writer.shutdown(std::net::Shutdown::Write).unwrap();
+    });
+    let (mut chunk, mut got) = (vec![0; 1 << 18], 0);
+    loop {
+        let n = stream.read(&mut chunk).unwrap();
+        if n == 0 {
+            break;
+        }
+        assert!(chunk[..n].iter().enumerate().all(|(i, b)| *b == byte(got + i)), "at {got}");
+        got += n;
+    }
+    assert_eq!(got, LEN, "the end came early");
+    sender.join().unwrap();
+    let stats = guest.stats().unwrap();
+    assert_eq!(stats["queue_broken"], 0);
+}
+
+#[test]
+fn sixty_four_mebibytes_come_back_unchanged_through_the_rings() {
+    need!(testbed::kvm(), testbed::taps());
+    sixty_four_mebibytes(&[]);
+    sixty_four_mebibytes(&["--service=inline"]);
+    sixty_four_mebibytes(&["--service=thread"]);
+}
+
+#[test]
+fn sixty_four_mebibytes_come_back_unchanged_by_hypercalls() {
+    need!(testbed::kvm(), testbed::taps());
+    sixty_four_mebibytes(&["--io=hypercall"]);
+}
+
+#[test]
+fn echoing_full_segments_copies_no_payload_byte_in_the_guest() {
+    need!(testbed::kvm(), testbed::taps());
+    let (_network, guest) = boot(&["--io=shmring"]);
+    let mut stream = TcpStream::connect(service()).unwrap();
+    stream.set_nodelay(true).unwrap();
+    for i in 0..500 {
+        echo(&mut stream, &[i as u8; 1000]);
+    }
+    // The guest publishes its counters when it goes to sleep.
+    std::thread::sleep(Duration::from_millis(50));
+    let stats = guest.stats().unwrap();
+    assert_eq!(stats["io_mode"], "shmring");
+    assert_eq!(stats["guest"]["payload_bytes_copied"], 0);
+    assert!(stats["guest"]["tcp_segments_in"].as_u64().unwrap() >= 500, "{stats}");
+}
+
+#[test]
+fn rings_save_exits_that_hypercalls_need() {
+    need!(testbed::kvm(), testbed::taps());
+    let exits = |options: &[&str], mode: &str| {
+        let (_network, guest) = boot(options);
+        let mut stream = TcpStream::connect(service()).unwrap();
+        stream.set_nodelay(true).unwrap();
+        for _ in 0..500 {
+            echo(&mut stream, &[7; 64]);
+        }
+        let stats = guest.stats().unwrap();
+        assert_eq!(stats["io_mode"], mode);
+        stats["exits"].as_u64().unwrap()
+    };
+    let by_hypercall = std::thread::spawn(move || exits(&["--io=hypercall"], "hypercall"));
+    let by_hypercall = by_hypercall.join().unwrap();
+    let by_rings = exits(&["--io=shmring"], "shmring");
+    assert!(by_hypercall >= 1000, "two exits a round trip at least, not {by_hypercall}");
+    assert!(by_rings * 2 < by_hypercall, "{by_rings} against {by_hypercall}");
+}
+
+#[test]
+fn the_address_is_announced_at_the_start() {
+    need!(testbed::kvm(), testbed::taps(), testbed::tool("tcpdump"));
+    let (tender, image) = (testbed::tender().unwrap(), testbed::image("echo").unwrap());
+    let network = Network::enter().unwrap();
+    network.tap("tap0", "10.0.0.1/24").unwrap();
+    let capture = Command::new("timeout")
+        .args(["10", "tcpdump", "-i", "tap0", "-n", "-c", "1", "arp"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_secs(1));
+    let _guest = Guest::boot(&tender, &["--net:service=tap0"], &image, &[]).unwrap();
+    let seen = capture.wait_with_output().unwrap();
+    let seen = String::from_utf8_lossy(&seen.stdout);
+    assert!(seen.contains("who-has 10.0.0.2") && seen.contains("tell 10.0.0.2"), "{seen}");
+}
+
+#[test]
+fn a_signal_ends_the_guest_as_solo5_does() {
+    need!(testbed::kvm(), testbed::taps());
+    let (_network, guest) = boot(&[]);
+    let ended = guest.terminate().unwrap();
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.output.contains("Exiting on signal 15"), "{}", ended.output);
+}
+
+#[test]
+fn a_reset_of_one_client_leaves_the_others_alone() {
+    need!(testbed::kvm(), testbed::taps());
+    let (_network, _guest) = boot(&[]);
+    let mut steady = TcpStream::connect(service()).unwrap();
+    for i in 0..50 {
+        let mut rude = TcpStream::connect(service()).unwrap();
+        rude.write_all(&[1; 4000]).unwrap();
+        // Closing with unread data resets the connection.
+        std::thread::sleep(Duration::from_millis(2));
+        drop(rude);
+        echo(&mut steady, &[i; 100]);
+    }
+}
