@@ -39,8 +39,11 @@ pub(crate) fn load(path: &Path, memory: u64) -> Result<Image, String> {
 }
 
 fn parse(bytes: Vec<u8>, memory: u64) -> Result<Image, String> {
-    let no_elf = |_| "not an ELF image; build one with `cargo unikernel NAME`".to_string();
-    let file = ElfBytes::<LittleEndian>::minimal_parse(&bytes).map_err(no_elf)?;
+    if !bytes.starts_with(b"\x7fELF") {
+        return Err("not an ELF image; build one with `cargo unikernel NAME`".into());
+    }
+    let file = ElfBytes::<LittleEndian>::minimal_parse(&bytes)
+        .map_err(|e| format!("the image is cut short or malformed: {e}"))?;
     let header = &file.ehdr;
     if header.e_type != abi::ET_EXEC || header.e_machine != abi::EM_X86_64 {
         return Err("not a static x86_64 executable".into());
