@@ -39,7 +39,8 @@ pub struct RingDevice<M: SharedMemory, B> {
     broken: Option<Broken>,
     copied: u64,
     dropped: u64,
-    blocked: bool,
+    /// Descriptors that the next frame waits for.
+    blocked: Option<usize>,
 }
 
 /// Offloads of the stack that the accepted features stand for.
@@ -68,7 +69,7 @@ impl<M: SharedMemory + Copy, B: Doorbell> RingDevice<M, B> {
             broken: None,
             copied: 0,
             dropped: 0,
-            blocked: false,
+            blocked: None,
         };
         device.refill();
         device
@@ -127,6 +128,7 @@ impl<M: SharedMemory + Copy, B: Doorbell> RingDevice<M, B> {
             }
         }
         if needed > self.tx.room() {
+            self.blocked = Some(needed);
             return false;
         }
         let Some((meta, frags)) = queue.pop() else { return false };
@@ -181,13 +183,13 @@ impl<M: SharedMemory + Copy, B: Doorbell> Device for RingDevice<M, B> {
             return 0;
         }
         let mut count = 0;
+        self.blocked = None;
         while !queue.is_empty() && self.send_next(queue) {
             count += 1;
         }
         if self.tx.publish() {
             self.doorbell.kick();
         }
-        self.blocked = !queue.is_empty();
         count
     }
 
@@ -196,8 +198,11 @@ impl<M: SharedMemory + Copy, B: Doorbell> Device for RingDevice<M, B> {
         while self.doorbell.threaded() && self.broken.is_none() {
             let now = self.doorbell.now();
             let ready = self.rx.refresh().is_ok_and(|ready| ready > 0);
-            let due = until.is_some_and(|until| now >= until);
-            if ready || due || self.blocked && self.tx.reclaim().is_ok() && self.tx.room() > 0 {
+            let due = match self.blocked {
+                Some(needed) => self.tx.reclaim().is_ok() && self.tx.room() >= needed,
+                None => until.is_some_and(|until| now >= until),
+            };
+            if ready || due {
                 return;
             }
             if now - started > SPIN {
@@ -206,7 +211,7 @@ impl<M: SharedMemory + Copy, B: Doorbell> Device for RingDevice<M, B> {
             core::hint::spin_loop();
         }
         let now = self.doorbell.now();
-        let longest = if self.blocked { Duration::ZERO } else { Duration::from_secs(1) };
+        let longest = if self.blocked.is_some() { Duration::ZERO } else { Duration::from_secs(1) };
         self.refill();
         self.doorbell.wait(until.map_or(longest, |until| (until - now).min(longest)));
     }

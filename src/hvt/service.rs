@@ -22,7 +22,7 @@ use crate::{
 use alloc::{alloc::alloc_zeroed, boxed::Box, format};
 use core::{alloc::Layout, ptr::NonNull, sync::atomic::Ordering};
 use shmring::{
-    abi::{Features, MAJOR, MAX_STATS, STAT_LEN, STAT_NAME, header, offer::Offer, port},
+    abi::{Features, MAJOR, MAX_STATS, STAT_LEN, STAT_NAME, header, offer::Offer, port, status},
     guest::{MemClass, Region, RegionConfig},
     memory::{RawMemory, SharedMemory},
 };
@@ -116,7 +116,7 @@ impl Doorbell for Ports {
     }
 
     fn threaded(&self) -> bool {
-        self.region.load_u32(header::TENDER_STATUS, Ordering::Relaxed) != 0
+        self.region.load_u32(header::TENDER_STATUS, Ordering::Relaxed) & status::POLLING != 0
     }
 
     fn now(&self) -> Instant {

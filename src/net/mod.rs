@@ -144,7 +144,12 @@ impl Net {
         device.transmit(&mut state.tx);
     }
 
-    /// When the stack has something to do; at once when frames wait for the device.
+    /// Whether frames wait for room in the device.
+    pub(crate) fn is_blocked(&self) -> bool {
+        !self.0.state.borrow().tx.is_empty()
+    }
+
+    /// When the stack has something to do.
     pub(crate) fn poll_at(&self) -> Option<Instant> {
         self.0.state.borrow().stack.poll_at()
     }

@@ -24,6 +24,9 @@ use timer::Timers;
 const RX_BUDGET: usize = 64;
 /// Task polls before the devices have their turn again, so that no task starves the stack.
 const TASK_BUDGET: usize = 256;
+/// Rounds of work after which a device is served even if there is more to do: some are only
+/// served while the guest waits.
+const BUSY_ROUNDS: u32 = 32;
 /// How long connections that a service has closed may take to end when it has returned.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -109,6 +112,7 @@ impl Rt {
         let mut rx = RxQueue::default();
         let mut end = None;
         let mut value = None;
+        let mut busy_rounds = 0;
         loop {
             let now = self.update_now();
             let received = device.receive(&mut rx, RX_BUDGET);
@@ -127,12 +131,21 @@ impl Rt {
                 }
                 unreachable!("the end is set with the value");
             }
+            busy_rounds += 1;
             if received == 0 && idle && self.0.executor.is_idle() {
                 let due = [self.0.timers.next(), net.poll_at(), end].into_iter().flatten().min();
                 if due.is_none_or(|due| due > now) {
                     net.publish_stats();
                     device.wait(due);
+                    busy_rounds = 0;
+                } else if net.is_blocked() {
+                    // Only the device's other side can make room.
+                    busy_rounds = BUSY_ROUNDS;
                 }
+            }
+            if busy_rounds >= BUSY_ROUNDS {
+                device.wait(Some(now));
+                busy_rounds = 0;
             }
         }
     }

@@ -168,12 +168,18 @@ impl Nets {
 
     /// Takes the rings back from the thread.
     fn own(&self) -> MutexGuard<'_, Service> {
-        if self.shared.threaded.swap(false, Ordering::SeqCst) {
+        let threaded = self.shared.threaded.swap(false, Ordering::SeqCst);
+        if threaded {
             self.shared.stats.counters.service_switches.add(1);
             // The thread may sleep in poll.
             let _ = self.shared.control.write(1);
         }
-        self.shared.lock()
+        let service = self.shared.lock();
+        if threaded {
+            // The thread may never have come to own them.
+            service.nics.iter().for_each(|nic| nic.set_threaded(false));
+        }
+        service
     }
 
     /// Serves all rings, then sleeps until a frame has arrived or `timeout` is over; returns the
