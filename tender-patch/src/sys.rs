@@ -138,10 +138,4 @@ pub(crate) fn wait_signal(set: &libc::sigset_t) -> i32 {
     unsafe { libc::sigwait(set, &mut signal) };
     signal
 }
-
-/// Whether this network namespace has an interface `name`; sysfs may show another namespace's.
-pub(crate) fn interface_exists(name: &str) -> bool {
-    let Ok(name) = std::ffi::CString::new(name) else { return false };
-    // SAFETY: the name is a live string with its terminator.
-    unsafe { libc::if_nametoindex(name.as_ptr()) != 0 }
 }
