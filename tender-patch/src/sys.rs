@@ -138,4 +138,3 @@ pub(crate) fn wait_signal(set: &libc::sigset_t) -> i32 {
     unsafe { libc::sigwait(set, &mut signal) };
     signal
 }
-}
