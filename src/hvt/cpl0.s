@@ -1,333 +1,223 @@
-# From CPL0, where other tenders start an image, to CPL3, where it runs: there the text is not
-# writable, data is not executable, page zero and the stack's guard are absent, and a software KVM
-# runs the code natively. %rdi: boot information. Without SSE, which such a KVM cannot interpret,
-# and in few instructions, since it interprets each.
+# From the state in which Solo5's tenders start an image, at CPL0 under a supervisor identity map,
+# to CPL3 under tables of the image's own. A software KVM interprets this code and knows neither
+# SSE nor most of what compilers like to use, so it is written by hand and kept short.
+#
+# r12 NX bit, r13 stack, r14 bytes of memory, r15 boot information
 
-    .set PRIVATE_CODE, 0x8
-    .set USER_CODE, 0x1b
-    .set USER_DATA, 0x23
-    .set TASK, 0x28
-    .set FINE_MAX, 4                    # directory entries of 2 MiB that are mapped by page
-    .set BITMAP, 104                    # of ports, in the task state
-    .set TASK_LEN, BITMAP + 0x620 / 8 + 1
+.set PML4, zerohop_tables
+.set PDPT, zerohop_tables + 0x1000
+.set PDS, zerohop_tables + 0x2000
+.set PTS, zerohop_tables + 0x6000
+.set GUARD_PT, zerohop_tables + 0xa000
+.set TSS, zerohop_tables + 0xb000
+.set IDT, zerohop_tables + 0xe000
+.set EXCEPTION_STACK, zerohop_tables + 0x10000
+.set MAX_PTS, 4
+
+.set USER_RO, 5
+.set USER_RW, 7
+.set KERNEL_RW, 3
+
+# Entries for the pages from rbx up to \end: their addresses with \flags, and NX if \nx.
+.macro pages end, flags, nx
+    mov \end, %rcx
+    sub %rbx, %rcx
+    shr $12, %rcx
+    lea \flags(%rbx), %rax
+    mov \end, %rbx
+    .if \nx
+    or %r12, %rax
+    .endif
+    call zerohop_fill
+.endm
 
 zerohop_cpl0:
+    mov %rsp, %r13
+    mov %rdi, %r15
+    mov (%rdi), %r14
     cld
-    mov %rdi, %r13
-    mov %rsp, %r14
-    mov (%rdi), %r15                    # bytes of memory
-    mov $1, %r12d
-    shl $63, %r12                       # not executable
-
-    # All of memory, by 2 MiB.
-    movq $zerohop_pdpt + 7, zerohop_pml4
-    mov $zerohop_pd + 7, %eax
-    mov $zerohop_pdpt, %edx
-    mov $4, %ecx
-1:  mov %rax, (%rdx)
-    add $4096, %rax
-    add $8, %rdx
-    dec %ecx
-    jnz 1b
-    lea 0x87(%r12), %rax
-    mov $zerohop_pd, %edx
-    mov %r15, %rcx
-    add $0x1fffff, %rcx
-    shr $21, %rcx
-2:  mov %rax, (%rdx)
-    add $0x200000, %rax
-    add $8, %rdx
-    dec %ecx
-    jnz 2b
-
-    # A ring of Solo5's own lies behind memory, if boot information is long enough to name it.
-    mov 32(%r13), %rax
-    sub %r13, %rax
-    cmp $56, %rax
-    jb 3f
-    mov 48(%r13), %rsi
-    test %rsi, %rsi
-    jz 3f
-    call zerohop_map_large
-    mov 48(%r13), %rsi
-    add $0xffff, %rsi
-    call zerohop_map_large
-3:
-
-    # The image, by page.
-    mov $zerohop_image_end + 0x1fffff, %r11d
-    and $-0x200000, %r11d               # end of what is mapped by page
-    mov %r11d, %ecx
-    shr $21, %ecx
-    mov $zerohop_pt + 7, %eax
-    mov $zerohop_pd, %edx
-4:  mov %rax, (%rdx)
-    add $4096, %rax
-    add $8, %rdx
-    dec %ecx
-    jnz 4b
-    mov $0x10000, %esi                  # boot information, manifest, command line
-    mov $0x20000, %edi
-    lea 5(%r12), %rbx
-    call zerohop_map_pages
-    mov $0x100000, %esi
-    mov $zerohop_text_end, %edi
-    mov $5, %ebx
-    call zerohop_map_pages
-    mov $zerohop_data, %edi
-    lea 5(%r12), %rbx
-    call zerohop_map_pages
-    mov $zerohop_private, %edi
-    lea 7(%r12), %rbx
-    call zerohop_map_pages
-    mov $zerohop_private_end, %edi      # these tables: for CPL0 alone
-    lea 3(%r12), %rbx
-    call zerohop_map_pages
-    mov %r11, %rdi
-    lea 7(%r12), %rbx
-    call zerohop_map_pages
-
-    # The stack is a sixteenth of memory and at most 1 MiB; a page that is absent lies below.
-    mov %r15, %rax
-    shr $4, %rax
-    and $-4096, %rax
-    mov $0x100000, %ecx
-    cmp %rcx, %rax
-    cmova %rcx, %rax
-    mov %r15, %r10
-    sub %rax, %r10
-    sub $4096, %r10
-    cmp %r11, %r10
-    jb 6f
-    mov %r10, %rsi
-    and $-0x200000, %rsi
-    mov %rsi, %rdx
-    shr $21, %rdx
-    movq $zerohop_guard_pt + 7, zerohop_pd(, %rdx, 8)
-    lea 7(%r12, %rsi), %rax
-    mov $zerohop_guard_pt, %edx
-    mov $512, %ecx
-5:  mov %rax, (%rdx)
-    add $4096, %rax
-    add $8, %rdx
-    dec %ecx
-    jnz 5b
-    sub %rsi, %r10
-    shr $12, %r10
-    movq $0, zerohop_guard_pt(, %r10, 8)
-    jmp 7f
-6:  shr $12, %r10
-    movq $0, zerohop_pt(, %r10, 8)
-7:
-
-    # Segments; the task state grants the ports of hypercalls and rings, 0x500 to 0x61f.
-    movabs $0x00af9b000000ffff, %rax
-    mov %rax, zerohop_gdt + 8
-    movabs $0x00cf93000000ffff, %rax
-    mov %rax, zerohop_gdt + 16
-    movabs $0x00affb000000ffff, %rax
-    mov %rax, zerohop_gdt + 24
-    movabs $0x00cff3000000ffff, %rax
-    mov %rax, zerohop_gdt + 32
-    mov $zerohop_task, %eax
-    mov %rax, %rdx
-    and $0xffffff, %edx
-    shl $16, %rdx
-    shr $24, %eax
-    shl $56, %rax
-    or %rdx, %rax
-    movabs $0x890000000000 + TASK_LEN - 1, %rdx
-    or %rdx, %rax
-    mov %rax, zerohop_gdt + TASK
-    movq $zerohop_exception_stack, zerohop_task + 4
-    movw $BITMAP, zerohop_task + 102
-    mov $-1, %rax
-    mov $zerohop_task + BITMAP, %edi
-    mov $25, %ecx
-    rep stosq
-    xor %eax, %eax
-    mov $zerohop_task + BITMAP + 0x500 / 8, %edi
-    mov $4, %ecx
-    rep stosq
-    mov %eax, (%rdi)
-
-    # Exceptions.
-    mov $zerohop_stubs, %esi
-    mov $zerohop_idt, %edi
-    mov $32, %ecx
-    movabs $0x8e0000000000 + PRIVATE_CODE * 0x10000, %rbx
-8:  movzwl %si, %eax
-    mov %rsi, %rdx
-    shr $16, %rdx
-    shl $48, %rdx
-    or %rdx, %rax
-    or %rbx, %rax
-    mov %rax, (%rdi)
-    add $16, %rdi
-    add $16, %rsi
-    dec %ecx
-    jnz 8b
-
-    movw $7 * 8 - 1, zerohop_gdtr
-    movq $zerohop_gdt, zerohop_gdtr + 2
-    movw $32 * 16 - 1, zerohop_idtr
-    movq $zerohop_idt, zerohop_idtr + 2
-    mov $0xc0000080, %ecx               # EFER.NXE
+    mov $0xc0000080, %ecx
     rdmsr
     or $0x800, %eax
     wrmsr
-    mov $zerohop_pml4, %eax
-    mov %rax, %cr3
-    lgdt zerohop_gdtr
-    lidt zerohop_idtr
-    mov $TASK, %eax
+    xor %r12d, %r12d
+    bts $63, %r12
+
+    movl $PDPT + USER_RW, PML4
+    movl $PDS + USER_RW, PDPT
+    movl $PDS + 0x1000 + USER_RW, PDPT + 8
+    movl $PDS + 0x2000 + USER_RW, PDPT + 16
+    movl $PDS + 0x3000 + USER_RW, PDPT + 24
+
+    # All of memory by large pages, writable and not executable.
+    mov $PDS, %edi
+    mov $0x80 + USER_RW, %eax
+    or %r12, %rax
+    lea 0x1fffff(%r14), %rcx
+    shr $21, %rcx
+1:  stosq
+    add $0x200000, %rax
+    loop 1b
+
+    # The image by small ones, each part as its segment says; page zero and what the tender keeps
+    # below its boot information are absent.
+    mov $PTS + 16 * 8, %edi
+    mov $0x10000, %ebx
+    pages $0x100000, USER_RO, 1
+    pages $zerohop_text_end, USER_RO, 0
+    pages $zerohop_rodata_end, USER_RO, 1
+    pages $zerohop_tables, USER_RW, 1
+    pages $zerohop_image_end, KERNEL_RW, 1
+    mov $zerohop_image_end + 0x1fffff, %edx
+    shr $21, %edx
+    cmp $MAX_PTS, %edx
+    ja zerohop_stuck
+    mov %rdx, %rsi
+    shl $21, %rsi
+    pages %rsi, USER_RW, 1
+    mov $PDS, %edi
+    mov $PTS + USER_RW, %eax
+    mov %edx, %ecx
+1:  stosq
+    add $0x1000, %rax
+    loop 1b
+
+    # The page below the stack is absent.
+    mov %r14, %rax
+    shr $4, %rax
+    cmp $0x100000, %rax
+    jbe 1f
+    mov $0x100000, %eax
+1:  and $~0xfff, %rax
+    mov %r14, %rbx
+    sub %rax, %rbx
+    sub $0x1000, %rbx
+    mov %rbx, %rsi
+    shr $21, %rsi
+    mov $PTS, %ebp
+    cmp %rdx, %rsi
+    jb 2f
+    mov $GUARD_PT, %edi
+    mov %rsi, %rax
+    shl $21, %rax
+    or $USER_RW, %rax
+    or %r12, %rax
+    mov $512, %ecx
+    call zerohop_fill
+    movq $GUARD_PT + USER_RW, PDS(, %rsi, 8)
+    mov $GUARD_PT, %ebp
+    shr $12, %rbx
+    and $511, %ebx
+    jmp 3f
+2:  shr $12, %rbx
+3:  movq $0, (%rbp, %rbx, 8)
+
+    # Exceptions run on a stack of their own; ports of hypercalls and rings are open.
+    movl $EXCEPTION_STACK, TSS + 4
+    movw $104, TSS + 102
+    mov $TSS + 104, %edi
+    mov $-1, %rax
+    mov $1024, %ecx
+    rep stosq
+    movb $0xff, (%rdi)
+    mov $TSS + 104 + 0xa0, %edi
+    xor %eax, %eax
+    mov $36, %ecx
+    rep stosb
+    mov $IDT, %edi
+    mov $zerohop_stubs, %ebx
+    mov $32, %ecx
+1:  movzwl %bx, %eax
+    or $0x80000, %eax
+    stosl
+    mov %ebx, %eax
+    mov $0x8e00, %ax
+    stosl
+    xor %eax, %eax
+    stosq
+    add $16, %ebx
+    loop 1b
+    mov $TSS, %eax
+    mov %ax, zerohop_gdt + 0x2a
+    shr $16, %eax
+    mov %al, zerohop_gdt + 0x2c
+    mov %ah, zerohop_gdt + 0x2f
+    lgdt zerohop_gdt_pointer
+    lidt zerohop_idt_pointer
+    mov $0x28, %eax
     ltr %ax
-    mov $USER_DATA, %eax
-    mov %eax, %ds
-    mov %eax, %es
-    mov %r13, %rdi
-    pushq $USER_DATA
-    pushq %r14
+    mov $PML4, %eax
+    mov %rax, %cr3
+
+    mov %r15, %rdi
+    pushq $0x23
+    push %r13
     pushq $2
-    pushq $USER_CODE
+    pushq $0x1b
     pushq $zerohop_cpl3
     iretq
 
-# Maps the pages from %rsi up to %rdi with the flags in %rbx; %rsi is %rdi afterwards.
-zerohop_map_pages:
-    mov %rdi, %rcx
-    sub %rsi, %rcx
-    jbe 2f
-    shr $12, %rcx
-    mov %rsi, %rdx
-    shr $12, %rdx
-    lea zerohop_pt(, %rdx, 8), %rdx
-    lea (%rbx, %rsi), %rax
-1:  mov %rax, (%rdx)
-    add $4096, %rax
-    add $8, %rdx
-    dec %ecx
-    jnz 1b
-    mov %rdi, %rsi
-2:  ret
+zerohop_fill:
+1:  stosq
+    add $0x1000, %rax
+    loop 1b
+    ret
 
-# Maps the 2 MiB around %rsi, below 4 GiB.
-zerohop_map_large:
-    mov %rsi, %rdx
-    shr $21, %rdx
-    cmp $2048, %rdx
-    jae 1f
-    mov %rdx, %rax
-    shl $21, %rax
-    or $0x87, %rax
-    or %r12, %rax
-    mov %rax, zerohop_pd(, %rdx, 8)
-1:  ret
+zerohop_stuck:
+    hlt
+    jmp zerohop_stuck
 
-# One stub a vector: an error code where the processor pushes none, then the vector.
-    .balign 16
+# A stub each vector: an error code where the processor gives none, and the vector.
+.balign 16
 zerohop_stubs:
-    .set vector, 0
-    .rept 32
+.set vector, 0
+.rept 32
     .balign 16
-    .if vector != 8 && (vector < 10 || vector > 14) && vector != 17 && vector != 21
+    .if vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21
+    .else
     pushq $0
     .endif
     pushq $vector
-    jmp zerohop_exception
+    jmp zerohop_exception_entry
     .set vector, vector + 1
-    .endr
+.endr
 
-# Says what happened and ends the guest as an abort.
-zerohop_exception:
-    cld
-    mov $zerohop_report, %esi
-    mov $zerohop_message, %edi
-    mov $REPORT_LEN, %ecx
-    rep movsb
-    mov (%rsp), %rax
-    mov $zerohop_message + REPORT_VECTOR, %edi
-    call zerohop_hex
-    mov 8(%rsp), %rax
-    mov $zerohop_message + REPORT_ERROR, %edi
-    call zerohop_hex
-    mov 16(%rsp), %rax
-    mov $zerohop_message + REPORT_RIP, %edi
-    call zerohop_hex
-    mov %cr2, %rax
-    mov $zerohop_message + REPORT_ADDRESS, %edi
-    call zerohop_hex
-    sub $16, %rsp
-    movq $zerohop_message, (%rsp)
-    movq $REPORT_LEN, 8(%rsp)
-    mov %rsp, %rax
-    mov $0x502, %edx
-    out %eax, %dx
-    movq $0, (%rsp)
-    movq $255, 8(%rsp)
-    mov %rsp, %rax
-    mov $0x508, %edx
-    out %eax, %dx
-1:  hlt
-    jmp 1b
+# Reports at CPL3, where all instructions work: the frame is changed to return to the report.
+zerohop_exception_entry:
+    pop %rdi
+    pop %rsi
+    mov (%rsp), %rdx
+    mov 24(%rsp), %r8
+    mov %cr2, %rcx
+    movq $zerohop_exception, (%rsp)
+    movq $zerohop_report_stack + 0x3ff8, 24(%rsp)
+    iretq
 
-# Sixteen digits of %rax that end before %rdi.
-zerohop_hex:
-    mov $16, %ecx
-1:  dec %rdi
-    mov %eax, %edx
-    and $15, %edx
-    movb zerohop_digits(%rdx), %dl
-    movb %dl, (%rdi)
-    shr $4, %rax
-    dec %ecx
-    jnz 1b
-    ret
-
-    .pushsection .rodata.zerohop_cpl0, "a"
-zerohop_digits:
-    .ascii "0123456789abcdef"
-zerohop_report:
-    .ascii "zerohop: exception 0x................"
-    .set REPORT_VECTOR, . - zerohop_report
-    .ascii ", error code 0x................"
-    .set REPORT_ERROR, . - zerohop_report
-    .ascii ", at 0x................"
-    .set REPORT_RIP, . - zerohop_report
-    .ascii ", address 0x................"
-    .set REPORT_ADDRESS, . - zerohop_report
-    .ascii "\n"
-    .set REPORT_LEN, . - zerohop_report
-    .popsection
-
-    .pushsection .bss.zerohop_cpl0, "aw", @nobits
-    .balign 4096
-zerohop_private:
-zerohop_pml4:
-    .skip 4096
-zerohop_pdpt:
-    .skip 4096
-zerohop_pd:
-    .skip 4 * 4096
-zerohop_pt:
-    .skip FINE_MAX * 4096
-zerohop_guard_pt:
-    .skip 4096
-zerohop_idt:
-    .skip 32 * 16
+.section .data.zerohop_gdt, "aw"
+.balign 8
 zerohop_gdt:
-    .skip 7 * 8
-zerohop_gdtr:
-    .skip 16
-zerohop_idtr:
-    .skip 16
-    .balign 16
-zerohop_task:
-    .skip 512
-zerohop_message:
-    .skip 256
-    .balign 4096
-    .skip 4096
-zerohop_exception_stack:
-zerohop_private_end:
-    .popsection
+    .quad 0
+    .quad 0x00af9b000000ffff
+    .quad 0x00cf93000000ffff
+    .quad 0x00affb000000ffff
+    .quad 0x00cff3000000ffff
+    .quad 0x0000890000002068
+    .quad 0
+zerohop_gdt_pointer:
+    .word 7 * 8 - 1
+    .quad zerohop_gdt
+zerohop_idt_pointer:
+    .word 32 * 16 - 1
+    .quad IDT
+
+.section .tables, "aw", @nobits
+.balign 4096
+.globl zerohop_tables
+zerohop_tables:
+    .skip 0x10000
+
+.section .bss.zerohop_report, "aw", @nobits
+.balign 16
+zerohop_report_stack:
+    .skip 0x4000
+.text
