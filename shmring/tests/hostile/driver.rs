@@ -195,12 +195,19 @@ fn run(world: &mut World, region: &mut Region<View>, attached: &mut Attached<Vie
     outcome
 }
 
-fn conserved(world: &World, region: &Region<View>) {
+/// Every buffer is in one place; and in the pool after a reset.
+fn conserved(mut world: World, region: Region<View>) {
     let mut seen = BTreeSet::new();
     let held = world.held.iter().filter_map(Slice::buffer);
     held.for_each(|(id, _)| assert!(seen.insert(id), "a buffer is in two places"));
     let lent: usize = region.pairs.iter().map(|(tx, rx)| tx.in_flight() + rx.lent()).sum();
     assert_eq!(world.pool.stats().free + lent + world.held.len(), BUFFERS, "a buffer is lost");
+    for (tx, rx) in region.pairs {
+        tx.after_reset();
+        rx.after_reset();
+    }
+    world.held.clear();
+    assert_eq!(world.pool.stats().free, BUFFERS, "a buffer is lost in a reset");
 }
 
 /// The tender reads words that a guest changes at will.
@@ -215,7 +222,7 @@ pub fn hostile_guest(data: &[u8], lies: u8) -> Outcome {
     };
     lying.set(lies);
     let outcome = run(&mut world, &mut region, &mut attached);
-    conserved(&world, &region);
+    conserved(world, region);
     assert!(lies > 0 || !outcome.broken, "an honest peer is refused");
     outcome
 }
@@ -232,7 +239,7 @@ pub fn hostile_tender(data: &[u8], lies: u8) -> Outcome {
         panic!("an honest region is refused");
     };
     let outcome = run(&mut world, &mut region, &mut attached);
-    conserved(&world, &region);
+    conserved(world, region);
     assert!(lies > 0 || !outcome.broken, "an honest peer is refused");
     outcome
 }

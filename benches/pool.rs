@@ -1,0 +1,93 @@
+//! What a packet buffer costs: taking one, sharing it and giving it back, against `Bytes` over an
+//! owner (how others lend pooled memory), `Arc`, and a copy of the payload.
+
+use bytes::Bytes;
+use criterion::{BatchSize, Criterion};
+use shmring::{Pool, PoolConfig};
+use std::{hint::black_box, sync::Arc, time::Duration};
+
+/// The payload of a full segment.
+const SEGMENT: usize = 1448;
+
+fn alloc_drop(c: &mut Criterion) {
+    let pool = Pool::heap(PoolConfig::default());
+    let payload = vec![7u8; SEGMENT];
+    let mut group = c.benchmark_group("alloc_drop");
+    group.bench_function("pool", |b| b.iter(|| drop(black_box(pool.alloc()))));
+    group.bench_function("pool_freeze", |b| {
+        b.iter(|| {
+            let mut buf = pool.alloc().expect("buffer");
+            buf.append(SEGMENT);
+            drop(black_box(buf.freeze()));
+        });
+    });
+    group.bench_function("pool_batch_32", |b| {
+        let mut held = Vec::with_capacity(32);
+        b.iter(|| {
+            held.extend((0..32).filter_map(|_| pool.alloc()));
+            black_box(&mut held).clear();
+        });
+    });
+    static PAGE: [u8; SEGMENT] = [7; SEGMENT];
+    group.bench_function("bytes_from_owner", |b| {
+        b.iter(|| drop(black_box(Bytes::from_owner(black_box(&PAGE[..])))));
+    });
+    group.bench_function("arc_slice", |b| {
+        b.iter(|| drop(black_box(Arc::<[u8]>::from(black_box(&payload[..])))));
+    });
+    group.bench_function("vec", |b| {
+        b.iter(|| drop(black_box(Vec::<u8>::with_capacity(black_box(SEGMENT)))));
+    });
+    group.bench_function("vec_copy", |b| {
+        b.iter(|| drop(black_box(black_box(&payload[..]).to_vec())));
+    });
+    group.finish();
+}
+
+fn clone_drop(c: &mut Criterion) {
+    let pool = Pool::heap(PoolConfig::default());
+    let mut buf = pool.alloc().expect("buffer");
+    buf.append(SEGMENT);
+    let slice = buf.freeze();
+    let bytes = Bytes::from(slice.clone());
+    let arc: Arc<[u8]> = Arc::from(&slice[..]);
+    let mut group = c.benchmark_group("clone_drop");
+    group.bench_function("slice", |b| b.iter(|| drop(black_box(black_box(&slice).clone()))));
+    group.bench_function("bytes", |b| b.iter(|| drop(black_box(black_box(&bytes).clone()))));
+    group.bench_function("arc_slice", |b| b.iter(|| drop(black_box(black_box(&arc).clone()))));
+    group.bench_function("copy", |b| {
+        let mut to = [0u8; SEGMENT];
+        b.iter(|| black_box(&mut to).copy_from_slice(black_box(&slice)));
+    });
+    group.finish();
+}
+
+fn split(c: &mut Criterion) {
+    let pool = Pool::heap(PoolConfig::default());
+    let fresh = || {
+        let mut buf = pool.alloc().expect("buffer");
+        buf.append(SEGMENT);
+        buf.freeze()
+    };
+    let mut group = c.benchmark_group("split_to");
+    group.bench_function("slice", |b| {
+        b.iter_batched(fresh, |mut s| (s.split_to(54), s), BatchSize::SmallInput);
+    });
+    group.bench_function("bytes", |b| {
+        let fresh = || Bytes::from(fresh());
+        b.iter_batched(fresh, |mut s| (s.split_to(54), s), BatchSize::SmallInput);
+    });
+    group.finish();
+}
+
+fn main() {
+    let mut c = Criterion::default()
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_millis(500))
+        .sample_size(30)
+        .configure_from_args();
+    alloc_drop(&mut c);
+    clone_drop(&mut c);
+    split(&mut c);
+    c.final_summary();
+}
