@@ -11,16 +11,21 @@ const SEGMENT: usize = 1448;
 
 fn alloc_drop(c: &mut Criterion) {
     let pool = Pool::heap(PoolConfig::default());
+    // SAFETY: all that this pool hands out stays in this function.
+    let confined = unsafe { Pool::heap_confined(PoolConfig::default()) };
     let payload = vec![7u8; SEGMENT];
     let mut group = c.benchmark_group("alloc_drop");
     group.bench_function("pool", |b| b.iter(|| drop(black_box(pool.alloc()))));
-    group.bench_function("pool_freeze", |b| {
-        b.iter(|| {
-            let mut buf = pool.alloc().expect("buffer");
-            buf.append(SEGMENT);
-            drop(black_box(buf.freeze()));
+    group.bench_function("pool_confined", |b| b.iter(|| drop(black_box(confined.alloc()))));
+    for (name, pool) in [("slice", &pool), ("slice_confined", &confined)] {
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                let mut buf = pool.alloc().expect("buffer");
+                buf.append(SEGMENT);
+                drop(black_box(buf.freeze()));
+            });
         });
-    });
+    }
     group.bench_function("pool_batch_32", |b| {
         let mut held = Vec::with_capacity(32);
         b.iter(|| {
@@ -50,9 +55,15 @@ fn clone_drop(c: &mut Criterion) {
     buf.append(SEGMENT);
     let slice = buf.freeze();
     let bytes = Bytes::from(slice.clone());
+    // SAFETY: all that this pool hands out stays in this function.
+    let confined = unsafe { Pool::heap_confined(PoolConfig::default()) };
+    let alone = confined.alloc().expect("buffer").freeze();
     let arc: Arc<[u8]> = Arc::from(&slice[..]);
     let mut group = c.benchmark_group("clone_drop");
     group.bench_function("slice", |b| b.iter(|| drop(black_box(black_box(&slice).clone()))));
+    group.bench_function("slice_confined", |b| {
+        b.iter(|| drop(black_box(black_box(&alone).clone())));
+    });
     group.bench_function("bytes", |b| b.iter(|| drop(black_box(black_box(&bytes).clone()))));
     group.bench_function("arc_slice", |b| b.iter(|| drop(black_box(black_box(&arc).clone()))));
     group.bench_function("copy", |b| {

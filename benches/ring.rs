@@ -169,7 +169,8 @@ fn sample<P: Peer>(case: Case) -> f64 {
 /// cannot be said of benchmarks that run one after the other.
 fn table() {
     const TURNS: usize = 15;
-    let peers: [(&str, fn(Case) -> f64); 5] = [
+    type Sample = fn(Case) -> f64;
+    let peers: [(&str, Sample); 5] = [
         (peers::Shm::NAME, sample::<peers::Shm>),
         (peers::RingBuf::NAME, sample::<peers::RingBuf>),
         (peers::Array::NAME, sample::<peers::Array>),

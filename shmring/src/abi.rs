@@ -305,6 +305,7 @@ pub struct UnknownFlags;
 
 impl Desc {
     /// The two words.
+    #[inline]
     pub fn encode(&self) -> [u64; 2] {
         let w0 = u64::from(self.id & 0xff_ffff)
             | u64::from(self.generation) << 24
@@ -319,6 +320,7 @@ impl Desc {
     }
 
     /// Whether it says more than where bytes lie: only the first descriptor of a frame may.
+    #[inline]
     pub fn has_offloads(&self) -> bool {
         !(self.flags - Flags::NEXT).is_empty()
             || self.gso_type != 0
@@ -331,6 +333,7 @@ impl Desc {
     ///
     /// # Errors
     /// [`UnknownFlags`] when a reserved flag is set.
+    #[inline]
     pub fn decode([w0, w1]: [u64; 2]) -> Result<Desc, UnknownFlags> {
         Ok(Desc {
             id: (w0 & 0xff_ffff) as u32,

@@ -31,6 +31,7 @@ pub(super) struct Reach {
 
 impl Reach {
     /// The id and offset of a slice in one of the pools.
+    #[inline]
     fn in_pool(&self, slice: &Slice) -> Option<(u32, usize)> {
         let (_, first) = self.pools.iter().find(|(pool, _)| slice.is_of(pool))?;
         let (index, offset) = slice.buffer()?;
@@ -74,6 +75,7 @@ impl<M: SharedMemory> TxRing<M> {
     ///
     /// # Errors
     /// [`Broken`] when its index is out of bounds, now or before.
+    #[inline]
     pub fn reclaim(&mut self) -> Result<(), Broken> {
         if let Some(broken) = self.broken {
             return Err(broken);
@@ -86,6 +88,7 @@ impl<M: SharedMemory> TxRing<M> {
     }
 
     /// Descriptors that can be written now.
+    #[inline]
     pub fn room(&self) -> usize {
         self.ring.room() as usize
     }
@@ -112,27 +115,28 @@ impl<M: SharedMemory> TxRing<M> {
     ///
     /// # Panics
     /// When one of these does not hold.
+    #[inline]
     pub fn push(&mut self, info: TxInfo, frags: impl Iterator<Item = Slice>) {
-        let mut frags = frags.peekable();
         let mut written = 0;
-        while let Some(slice) = frags.next() {
+        // The last descriptor differs, so each is written when the next one is known.
+        let mut pending: Option<Desc> = None;
+        for slice in frags {
             assert!(!slice.is_empty(), "empty slice");
-            let last_slice = frags.peek().is_none();
             let mut at = 0;
             loop {
                 let mut desc = self.describe(&slice, at);
                 at += usize::from(desc.len);
-                let end = at == slice.len();
-                if !(last_slice && end) {
-                    desc.flags |= Flags::NEXT;
+                match pending {
+                    None => offload(&mut desc, info),
+                    Some(last) => {
+                        let last = Desc { flags: last.flags | Flags::NEXT, ..last };
+                        self.ring.write(last.encode());
+                    }
                 }
-                if written == 0 {
-                    offload(&mut desc, info);
-                }
+                pending = Some(desc);
                 written += 1;
                 assert!(written <= MAX_FRAGS, "too many fragments");
-                self.ring.write(desc.encode());
-                if end {
+                if at == slice.len() {
                     break;
                 }
                 // Whole frames are given back, so one owner for the slice's descriptors is enough.
@@ -140,8 +144,12 @@ impl<M: SharedMemory> TxRing<M> {
             }
             self.lent.push_back(slice);
         }
+        if let Some(last) = pending {
+            self.ring.write(last.encode());
+        }
     }
 
+    #[inline]
     fn describe(&self, slice: &Slice, at: usize) -> Desc {
         match (self.reach.in_pool(slice), self.reach.mem_first_id) {
             (Some((id, offset)), _) => {

@@ -22,6 +22,7 @@ unsafe impl Send for PacketBuf {}
 unsafe impl Sync for PacketBuf {}
 
 impl PacketBuf {
+    #[inline]
     pub(super) fn new(meta: NonNull<Meta>, headroom: usize) -> PacketBuf {
         PacketBuf { meta, head: headroom as u32, tail: headroom as u32 }
     }
@@ -30,27 +31,32 @@ impl PacketBuf {
         PacketBuf { meta, head: head as u32, tail: tail as u32 }
     }
 
+    #[inline]
     fn meta(&self) -> &Meta {
         // SAFETY: the buffer being out keeps its pool and metadata alive.
         unsafe { self.meta.as_ref() }
     }
 
+    #[inline]
     fn stride(&self) -> usize {
         // SAFETY: as in `meta`.
         unsafe { self.meta().pool.as_ref() }.config.stride
     }
 
     /// The buffer's index in its pool.
+    #[inline]
     pub fn index(&self) -> u32 {
         self.meta().index
     }
 
     /// Free bytes in front of the data.
+    #[inline]
     pub fn headroom(&self) -> usize {
         self.head as usize
     }
 
     /// Free bytes behind the data.
+    #[inline]
     pub fn tailroom(&self) -> usize {
         self.stride() - self.tail as usize
     }
@@ -59,6 +65,7 @@ impl PacketBuf {
     ///
     /// # Panics
     /// When `headroom` is over the buffer's size.
+    #[inline]
     pub fn reset(&mut self, headroom: usize) {
         assert!(headroom <= self.stride());
         self.head = headroom as u32;
@@ -69,6 +76,7 @@ impl PacketBuf {
     ///
     /// # Panics
     /// When `n` is over [`PacketBuf::headroom`].
+    #[inline]
     pub fn prepend(&mut self, n: usize) -> &mut [u8] {
         assert!(n <= self.head as usize, "no headroom");
         self.head -= n as u32;
@@ -80,6 +88,7 @@ impl PacketBuf {
     ///
     /// # Panics
     /// When `n` is over [`PacketBuf::tailroom`].
+    #[inline]
     pub fn append(&mut self, n: usize) -> &mut [u8] {
         assert!(n <= self.tailroom(), "no tailroom");
         let at = self.len();
@@ -88,6 +97,7 @@ impl PacketBuf {
     }
 
     /// Keeps the first `n` bytes of the data.
+    #[inline]
     pub fn truncate(&mut self, n: usize) {
         if n < self.len() {
             self.tail = self.head + n as u32;
@@ -98,12 +108,14 @@ impl PacketBuf {
     ///
     /// # Panics
     /// When there are fewer.
+    #[inline]
     pub fn advance(&mut self, n: usize) {
         assert!(n <= self.len());
         self.head += n as u32;
     }
 
     /// Ends writing: the data as a slice that can be shared.
+    #[inline]
     pub fn freeze(self) -> Slice {
         let this = ManuallyDrop::new(self);
         // SAFETY: the slice takes over this handle's reference; head..tail lies in the buffer.
@@ -113,6 +125,7 @@ impl PacketBuf {
 
 impl Deref for PacketBuf {
     type Target = [u8];
+    #[inline]
     fn deref(&self) -> &[u8] {
         let len = (self.tail - self.head) as usize;
         // SAFETY: head <= tail <= stride; this owner is the only one to touch the buffer.
@@ -123,6 +136,7 @@ impl Deref for PacketBuf {
 }
 
 impl DerefMut for PacketBuf {
+    #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
         let len = (self.tail - self.head) as usize;
         // SAFETY: as in `deref`, and `self` is borrowed uniquely.
@@ -133,6 +147,7 @@ impl DerefMut for PacketBuf {
 }
 
 impl Drop for PacketBuf {
+    #[inline]
     fn drop(&mut self) {
         // SAFETY: a buffer being written has one reference, this one.
         unsafe { recycle(self.meta) };

@@ -15,6 +15,7 @@ pub(super) const MAX: usize = 1 << 20;
 /// The list's one word; a trait so that loom can watch it.
 pub(super) trait Word {
     fn load(&self, order: Ordering) -> u64;
+    fn store(&self, value: u64, order: Ordering);
     fn exchange(&self, old: u64, new: u64, ok: Ordering, failed: Ordering) -> Result<u64, u64>;
     fn fetch_or(&self, bits: u64, order: Ordering) -> u64;
 }
@@ -22,6 +23,9 @@ pub(super) trait Word {
 impl Word for AtomicU64 {
     fn load(&self, order: Ordering) -> u64 {
         self.load(order)
+    }
+    fn store(&self, value: u64, order: Ordering) {
+        self.store(value, order);
     }
     fn exchange(&self, old: u64, new: u64, ok: Ordering, failed: Ordering) -> Result<u64, u64> {
         self.compare_exchange_weak(old, new, ok, failed)
@@ -87,6 +91,29 @@ impl<W: Word> FreeList<W> {
                 Err(now) => old = now,
             }
         }
+    }
+
+    /// Like [`FreeList::pop`] when nobody else touches the list meanwhile.
+    #[inline]
+    pub(super) fn pop_alone(&self, keep: usize, next_of: impl Fn(usize) -> u32) -> Option<usize> {
+        let old = self.0.load(Ordering::Relaxed);
+        if len(old) <= keep as u64 {
+            return None;
+        }
+        let top = (old & MASK) as usize;
+        let new = (old & ORPHAN) | (len(old) - 1) << BITS | (u64::from(next_of(top)) & MASK);
+        self.0.store(new, Ordering::Relaxed);
+        Some(top)
+    }
+
+    /// Like [`FreeList::push`] when nobody else touches the list meanwhile.
+    #[inline]
+    pub(super) fn push_alone(&self, index: usize, link: impl Fn(u32)) -> Pushed {
+        let old = self.0.load(Ordering::Relaxed);
+        link((old & MASK) as u32);
+        let new = (old & ORPHAN) | (len(old) + 1) << BITS | index as u64;
+        self.0.store(new, Ordering::Relaxed);
+        Pushed { len: len(new) as usize, orphaned: new & ORPHAN != 0 }
     }
 
     /// Marks that the pool has no handle any more; whether all `count` entries are here.

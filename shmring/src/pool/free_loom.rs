@@ -22,6 +22,9 @@ impl Word for Watched {
     fn load(&self, order: Ordering) -> u64 {
         self.word.load(order)
     }
+    fn store(&self, value: u64, order: Ordering) {
+        self.word.store(value, order);
+    }
     fn exchange(&self, old: u64, new: u64, ok: Ordering, no: Ordering) -> Result<u64, u64> {
         self.word.compare_exchange(old, self.seen(new), ok, no)
     }

@@ -8,7 +8,7 @@ use core::{
     mem::ManuallyDrop,
     ops::{Deref, Range},
     ptr::NonNull,
-    sync::atomic::{AtomicUsize, Ordering, fence},
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 #[repr(C)]
@@ -41,30 +41,35 @@ impl Slice {
 
     /// # Safety
     /// Takes over one reference to `meta`; `offset + len` must lie in the buffer.
+    #[inline]
     pub(super) unsafe fn of_buffer(meta: NonNull<Meta>, offset: usize, len: usize) -> Slice {
         // SAFETY: the caller's reference keeps the metadata alive, the range is inside.
         let ptr = unsafe { meta.as_ref().data.add(offset) };
         Slice { ptr, len, owner: Some(meta.cast()) }
     }
 
+    #[inline]
     fn header(&self) -> Option<&Header> {
         // SAFETY: this slice holds a reference to its owner.
         self.owner.map(|owner| unsafe { owner.as_ref() })
     }
 
+    #[inline]
     fn meta(&self) -> Option<&Meta> {
         let owner = self.owner?;
         // SAFETY: this slice holds a reference, and the kind tells what the header starts.
-        unsafe { (owner.as_ref().kind == Kind::Pool).then(|| owner.cast::<Meta>().as_ref()) }
+        unsafe { (owner.as_ref().kind != Kind::Owned).then(|| owner.cast::<Meta>().as_ref()) }
     }
 
     /// The pool buffer that the bytes lie in: its index, and the offset of the first byte.
+    #[inline]
     pub fn buffer(&self) -> Option<(u32, usize)> {
         let meta = self.meta()?;
         Some((meta.index, self.ptr.as_ptr() as usize - meta.data.as_ptr() as usize))
     }
 
     /// Whether the bytes lie in a buffer of the pool whose buffer 0 is at `base`.
+    #[inline]
     pub fn is_of(&self, pool: &super::Pool) -> bool {
         self.meta().is_some_and(|meta| meta.pool == pool.0)
     }
@@ -96,6 +101,7 @@ impl Slice {
     ///
     /// # Panics
     /// When the range is not inside the slice.
+    #[inline]
     pub fn slice(&self, range: Range<usize>) -> Slice {
         assert!(range.start <= range.end && range.end <= self.len, "range out of the slice");
         let mut part = self.clone();
@@ -109,6 +115,7 @@ impl Slice {
     ///
     /// # Panics
     /// When `n` is over the length.
+    #[inline]
     pub fn split_to(&mut self, n: usize) -> Slice {
         let first = self.slice(0..n);
         self.advance(n);
@@ -119,6 +126,7 @@ impl Slice {
     ///
     /// # Panics
     /// When `n` is over the length.
+    #[inline]
     pub fn split_off(&mut self, n: usize) -> Slice {
         let rest = self.slice(n..self.len);
         self.len = n;
@@ -126,6 +134,7 @@ impl Slice {
     }
 
     /// Keeps the first `n` bytes.
+    #[inline]
     pub fn truncate(&mut self, n: usize) {
         self.len = self.len.min(n);
     }
@@ -165,29 +174,27 @@ impl Slice {
 }
 
 impl Clone for Slice {
+    #[inline]
     fn clone(&self) -> Slice {
         if let Some(header) = self.header() {
-            header.refs.fetch_add(1, Ordering::Relaxed);
+            header.retain();
         }
         Slice { ptr: self.ptr, len: self.len, owner: self.owner }
     }
 }
 
 impl Drop for Slice {
+    #[inline]
     fn drop(&mut self) {
         let Some(owner) = self.owner else { return };
         // SAFETY: this slice's reference keeps the owner alive until it is given up here.
-        let (refs, kind) = unsafe { (&owner.as_ref().refs, owner.as_ref().kind) };
-        // A slice that is alone needs no locked instruction: nobody else can clone it.
-        if refs.load(Ordering::Acquire) != 1 {
-            if refs.fetch_sub(1, Ordering::Release) != 1 {
-                return;
-            }
-            fence(Ordering::Acquire);
+        let (kind, last) = unsafe { (owner.as_ref().kind, owner.as_ref().release()) };
+        if !last {
+            return;
         }
         match kind {
             // SAFETY: that was the last reference.
-            Kind::Pool => unsafe { recycle(owner.cast()) },
+            Kind::Pool | Kind::Confined => unsafe { recycle(owner.cast()) },
             // SAFETY: likewise, and the owner came from a Box in `From<Bytes>`.
             Kind::Owned => unsafe { drop(Box::from_raw(owner.cast::<Owned>().as_ptr())) },
         }
@@ -196,6 +203,7 @@ impl Drop for Slice {
 
 impl Deref for Slice {
     type Target = [u8];
+    #[inline]
     fn deref(&self) -> &[u8] {
         // SAFETY: the owner keeps the bytes alive, and nobody writes them while a slice exists.
         unsafe { core::slice::from_raw_parts(self.ptr.as_ptr(), self.len) }
@@ -232,14 +240,17 @@ impl fmt::Debug for Slice {
 }
 
 impl Buf for Slice {
+    #[inline]
     fn remaining(&self) -> usize {
         self.len
     }
 
+    #[inline]
     fn chunk(&self) -> &[u8] {
         self
     }
 
+    #[inline]
     fn advance(&mut self, n: usize) {
         assert!(n <= self.len, "advance over the end");
         // SAFETY: n is inside the slice.

@@ -35,6 +35,7 @@ pub struct Classes {
 
 impl Classes {
     /// The bytes that a descriptor names.
+    #[inline]
     pub(super) fn resolve(&self, desc: &Desc, for_tx: bool) -> Result<Span, Violation> {
         for class in &self.rows[..self.len] {
             let Some(n) = desc.id.checked_sub(class.first_id).filter(|n| *n < class.count) else {

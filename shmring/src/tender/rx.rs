@@ -16,6 +16,9 @@ pub struct RxInfo {
     pub gso: Option<(u8, u16)>,
 }
 
+/// Room for checked FILL entries: a power of two for one frame's most fragments.
+const HELD: usize = MAX_FRAGS.next_power_of_two();
+
 /// The tender's ends of a FILL and an RX ring.
 #[derive(Debug)]
 pub struct RxRing<M: SharedMemory> {
@@ -23,7 +26,9 @@ pub struct RxRing<M: SharedMemory> {
     rx: Producer<M::Ring>,
     classes: Classes,
     features: Features,
-    held: [(Desc, Span); MAX_FRAGS],
+    /// Checked FILL entries from `first` on, around the end.
+    held: [(Desc, Span); HELD],
+    first: usize,
     count: usize,
     bytes: usize,
     broken: Option<Violation>,
@@ -42,7 +47,8 @@ impl<M: SharedMemory> RxRing<M> {
             rx: Producer::new(memory, rx)?,
             classes,
             features,
-            held: [(Desc::default(), Span::default()); MAX_FRAGS],
+            held: [(Desc::default(), Span::default()); HELD],
+            first: 0,
             count: 0,
             bytes: 0,
             broken: None,
@@ -68,7 +74,7 @@ impl<M: SharedMemory> RxRing<M> {
             return Err(*self.broken.insert(violation));
         }
         let usable = if self.suffices() { self.count } else { 0 };
-        Ok(self.held[..usable].iter().map(|(_, span)| *span))
+        Ok((0..usable).map(|i| self.held[(self.first + i) % HELD].1))
     }
 
     /// Whether the held buffers are enough for any frame.
@@ -97,7 +103,7 @@ impl<M: SharedMemory> RxRing<M> {
             }
             let span = self.classes.resolve(&desc, false)?;
             self.bytes += span.len as usize;
-            self.held[self.count] = (desc, span);
+            self.held[(self.first + self.count) % HELD] = (desc, span);
             self.count += 1;
         }
         Ok(())
@@ -113,7 +119,7 @@ impl<M: SharedMemory> RxRing<M> {
         let mut used = 0;
         while rest > 0 || used == 0 {
             assert!(used < self.count, "frame longer than its buffers");
-            let (lent, span) = self.held[used];
+            let (lent, span) = self.held[(self.first + used) % HELD];
             let part = rest.min(span.len as usize);
             self.bytes -= span.len as usize;
             rest -= part;
@@ -132,7 +138,7 @@ impl<M: SharedMemory> RxRing<M> {
             used += 1;
         }
         self.fill.take(used as u32);
-        self.held.copy_within(used..self.count, 0);
+        self.first = (self.first + used) % HELD;
         self.count -= used;
     }
 

@@ -31,6 +31,7 @@ impl TxFrame {
         TxFrame { spans: [Span::EMPTY; MAX_FRAGS], count: 0, len: 0, csum: None, gso: None };
 
     /// The frame's bytes, in order. The first span holds all headers of a frame with offloads.
+    #[inline]
     pub fn spans(&self) -> &[Span] {
         &self.spans[..self.count]
     }
@@ -70,6 +71,7 @@ impl<M: SharedMemory> TxRing<M> {
     ///
     /// # Errors
     /// The violation that breaks the queue or broke it before.
+    #[inline]
     pub fn refresh(&mut self) -> Result<u32, Violation> {
         if let Some(violation) = self.broken {
             return Err(violation);
@@ -86,6 +88,7 @@ impl<M: SharedMemory> TxRing<M> {
     /// # Errors
     /// The violation that breaks the queue or broke it before.
     #[expect(clippy::should_implement_trait, reason = "the frame is lent, not given")]
+    #[inline]
     pub fn next(&mut self) -> Result<Option<&TxFrame>, Violation> {
         if let Some(violation) = self.broken {
             return Err(violation);
@@ -135,6 +138,7 @@ impl<M: SharedMemory> TxRing<M> {
     /// Gives the bytes of all frames taken back to the guest; whether it waits for that and is to
     /// be woken.
     #[must_use]
+    #[inline]
     pub fn release(&mut self) -> bool {
         self.ring.release_notify()
     }
