@@ -37,6 +37,11 @@ impl Instant {
         self.0 / 1_000_000
     }
 
+    /// The time `nanos` later.
+    pub const fn plus_nanos(self, nanos: u64) -> Instant {
+        Instant(self.0.saturating_add(nanos))
+    }
+
     /// Time passed since `earlier`; zero when `earlier` is later.
     pub const fn saturating_since(self, earlier: Instant) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))

@@ -156,7 +156,7 @@ impl Stack {
         now: Instant,
         header: &ipv4::Header,
         code: u8,
-        quote: &Quote,
+        quote: Option<&Quote>,
         tx: &mut TxQueue,
     ) {
         if !self.icmp_budget.take(now) {
@@ -175,7 +175,7 @@ impl Stack {
             sequence: U16::ZERO,
         };
         head.append(HEADER_LEN).copy_from_slice(error.as_bytes());
-        let quote = quote.as_slice();
+        let quote = quote.map_or(&[][..], Quote::as_slice);
         head.append(quote.len()).copy_from_slice(quote);
         fill_checksum(&mut head);
         let mut flow = Flow::new(header.dst.into(), header.src.into());

@@ -55,7 +55,8 @@ impl Stack {
             self.stats.dropped_ip_fragment += 1;
             return;
         }
-        let quote = Quote::of(packet);
+        // TCP answers with segments of its own, never with an ICMP error.
+        let quote = (header.protocol != tcp::PROTOCOL).then(|| Quote::of(packet));
         packet.advance(header.header_len);
         let incoming = Incoming {
             local: dst.into(),
@@ -66,20 +67,19 @@ impl Stack {
         };
         match header.protocol {
             tcp::PROTOCOL => {
-                packet.pull_up(tcp::MAX_HEADER_LEN.min(packet.len()), &self.ip.pool);
                 let mut net = Output { ip: &mut self.ip, tx, now };
                 self.tcp.receive(&mut net, &incoming, packet);
             }
             udp::PROTOCOL => {
                 packet.pull_up(udp::HEADER_LEN, &self.ip.pool);
                 if self.udp.receive(&incoming, packet) == Verdict::NoPort && unicast {
-                    self.unreachable(now, &header, icmpv4::code::PORT, &quote, tx);
+                    self.unreachable(now, &header, icmpv4::code::PORT, quote.as_ref(), tx);
                 }
             }
             icmpv4::PROTOCOL => self.icmpv4(now, &incoming, packet, tx),
             _ => {
                 self.stats.dropped_ip_protocol += 1;
-                self.unreachable(now, &header, icmpv4::code::PROTOCOL, &quote, tx);
+                self.unreachable(now, &header, icmpv4::code::PROTOCOL, quote.as_ref(), tx);
             }
         }
     }

@@ -82,7 +82,7 @@ impl Conn {
             return Verdict::Continue;
         }
         self.measure(cx, &samples, &progress);
-        let rate = self.delivery.on_ack(&sampler, now, self.rtt.min());
+        let rate = self.delivery.on_ack(&sampler, now, self.rtt.min_nanos());
         let round_start = rate.prior_delivered >= self.round_end && sampler.newly > 0;
         if round_start {
             self.round_end = self.delivery.delivered;

@@ -20,7 +20,10 @@ use super::{
 use crate::{
     ip::Flow,
     time::Instant,
-    wire::tcp::{SeqNum, Timestamps},
+    wire::{
+        checksum::Checksum,
+        tcp::{PROTOCOL, SeqNum, Timestamps},
+    },
 };
 use alloc::boxed::Box;
 use shmring::pool::Charge;
@@ -60,6 +63,10 @@ pub(crate) struct Conn {
     pub(crate) ts_ok: bool,
     pub(crate) sack_ok: bool,
     pub(crate) nodelay: bool,
+    /// New data was sent in this turn: the probe timeout starts again.
+    pub(crate) probe_moves: bool,
+    /// Sum of the pseudo-header without the length.
+    pub(crate) pseudo: Checksum,
 
     /// An ACK has to go out in this round.
     pub(crate) ack_now: bool,
@@ -171,6 +178,8 @@ impl Conn {
             ts_ok: false,
             sack_ok: false,
             nodelay: options.nodelay,
+            probe_moves: false,
+            pseudo: Checksum::pseudo_header(flow.local, flow.remote, PROTOCOL, 0),
             ack_now: false,
             unacked_segments: 0,
             in_output: false,

@@ -23,6 +23,8 @@ pub(crate) struct Out<'a> {
     pub(crate) ecn: Ecn,
     /// Cut into segments of this payload by the device.
     pub(crate) gso_size: Option<u16>,
+    /// Sum of the pseudo-header without the length.
+    pub(crate) pseudo: Checksum,
 }
 
 /// Sends a segment; returns how many payload bytes were copied for it.
@@ -48,7 +50,7 @@ pub(crate) fn transmit<N: Network>(
     let mut rest = payload;
     let copied = rest.as_mut().map_or(0, |rest| coalesce(&mut head, rest));
     let len = head.len() + rest.as_ref().map_or(0, Range::bytes);
-    let mut sum = Checksum::pseudo_header(flow.local, flow.remote, PROTOCOL, len);
+    let mut sum = out.pseudo.with_len(len);
     let offloaded = net.offloads().contains(Offloads::TX_CSUM);
     let checksum = if offloaded {
         sum.partial()
@@ -156,7 +158,8 @@ pub(crate) fn stateless<N: Network>(
     header: Header,
     options: &TcpOptions,
 ) {
-    let out = Out { header, options, ecn: Ecn::NotEct, gso_size: None };
+    let pseudo = Checksum::pseudo_header(packet.local, packet.remote, PROTOCOL, 0);
+    let out = Out { header, options, ecn: Ecn::NotEct, gso_size: None, pseudo };
     // One that finds no room is lost like any other packet.
     let _ = transmit(net, &mut Flow::new(packet.local, packet.remote), out, None);
 }

@@ -65,7 +65,7 @@ impl Tcp {
             in_flight: c.pipe(),
             unacknowledged: c.flight(),
             retransmits: c.retransmits,
-            delivery_rate: c.delivery.rate,
+            delivery_rate: c.delivery.rate.per_second(),
             delivered: c.delivery.delivered,
             mss: c.mss,
             send_window: c.snd_wnd,

@@ -49,6 +49,14 @@ impl From<SendError> for Stop {
 
 impl Conn {
     pub(crate) fn output<N: Network>(&mut self, cx: &mut Core, net: &mut N) -> Turn {
+        let turn = self.output_turn(cx, net);
+        if core::mem::take(&mut self.probe_moves) {
+            self.extend_rtx(cx);
+        }
+        turn
+    }
+
+    fn output_turn<N: Network>(&mut self, cx: &mut Core, net: &mut N) -> Turn {
         for _ in 0..TURN {
             if net.room() == 0 {
                 return Turn::Blocked;
@@ -405,7 +413,10 @@ impl Conn {
         if self.unsent() == 0 && pipe < self.window.cwnd && self.board.lost() == 0 {
             self.delivery.app_limited = self.delivery.delivered + u64::from(pipe);
         }
-        self.extend_rtx(cx);
+        if self.timers.rtx == NEVER {
+            self.restart_rtx(cx);
+        }
+        self.probe_moves = true;
         Ok(())
     }
 
@@ -509,8 +520,13 @@ impl Conn {
             window,
         };
         let (len, ecn) = data.unwrap_or((0, Ecn::NotEct));
-        let out =
-            Out { header, options, ecn, gso_size: (len > self.mss).then_some(self.mss as u16) };
+        let out = Out {
+            header,
+            options,
+            ecn,
+            gso_size: (len > self.mss).then_some(self.mss as u16),
+            pseudo: self.pseudo,
+        };
         let payload = (len > 0).then(|| self.send.range(seq, len as usize));
         let copied = emit::transmit(net, &mut self.flow, out, payload)?;
         cx.stats.segments_out += 1;

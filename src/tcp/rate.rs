@@ -1,7 +1,7 @@
 //! Delivery rate samples: how much arrived, in what time (draft-cheng-iccrg-delivery-rate-estimation).
 
 use super::scoreboard::{Mark, Sent};
-use crate::time::{Duration, Instant};
+use crate::time::Instant;
 
 /// Delivery as it stands, in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -14,14 +14,28 @@ pub(crate) struct Delivery {
     pub(crate) app_limited: u64,
     pub(crate) last_sent_at: Instant,
     /// The latest sample, in bytes a second.
-    pub(crate) rate: u64,
+    pub(crate) rate: Rate,
+}
+
+/// Bytes in a time; divided only when it is asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rate {
+    bytes: u64,
+    nanos: u64,
+}
+
+impl Rate {
+    /// Bytes a second; zero if nothing was measured.
+    pub(crate) fn per_second(self) -> u64 {
+        self.bytes.min(1 << 34).saturating_mul(1_000_000_000).checked_div(self.nanos).unwrap_or(0)
+    }
 }
 
 /// What one ACK says about the path.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RateSample {
-    /// Bytes a second; zero if there is no valid sample.
-    pub(crate) rate: u64,
+    /// Nothing if there is no valid sample.
+    pub(crate) rate: Rate,
     /// `delivered` when the newest acknowledged segment was sent.
     pub(crate) prior_delivered: u64,
     pub(crate) app_limited: bool,
@@ -61,7 +75,7 @@ impl Delivery {
             first_sent_at: now,
             last_sent_at: now,
             app_limited: 0,
-            rate: 0,
+            rate: Rate { bytes: 0, nanos: 0 },
         }
     }
 
@@ -78,7 +92,7 @@ impl Delivery {
         &mut self,
         sampler: &Sampler,
         now: Instant,
-        min_rtt: Duration,
+        min_rtt_nanos: u64,
     ) -> RateSample {
         self.delivered += u64::from(sampler.newly);
         let Some((prior_delivered, prior_at, first_sent_at, sent_at, app_limited)) = sampler.newest
@@ -90,13 +104,12 @@ impl Delivery {
         if self.app_limited != 0 && self.delivered > self.app_limited {
             self.app_limited = 0;
         }
-        let interval = sent_at.saturating_since(first_sent_at).max(now.saturating_since(prior_at));
-        let mut sample = RateSample { rate: 0, prior_delivered, app_limited };
+        let span = |from: Instant, to: Instant| to.as_nanos().saturating_sub(from.as_nanos());
+        let nanos = span(first_sent_at, sent_at).max(span(prior_at, now));
+        let mut sample = RateSample { rate: Rate::default(), prior_delivered, app_limited };
         // A sample over less than the smallest RTT is an artefact of ACK compression.
-        if interval >= min_rtt && !interval.is_zero() {
-            let bytes = self.delivered - prior_delivered;
-            let nanos = interval.as_nanos() as u64;
-            sample.rate = (u128::from(bytes) * 1_000_000_000 / u128::from(nanos)) as u64;
+        if nanos >= min_rtt_nanos && nanos > 0 {
+            sample.rate = Rate { bytes: self.delivered - prior_delivered, nanos };
             self.rate = sample.rate;
         }
         sample

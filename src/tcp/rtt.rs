@@ -69,8 +69,14 @@ impl Rtt {
     /// The timeout with its back-off (RFC 6298, 5.5).
     #[inline]
     pub(crate) fn rto(&self) -> Duration {
+        Duration::from_nanos(self.rto_nanos())
+    }
+
+    /// [`Rtt::rto`] in nanoseconds.
+    #[inline]
+    pub(crate) fn rto_nanos(&self) -> u64 {
         let doubled = self.rto.saturating_mul(1 << self.backoff.min(20));
-        Duration::from_nanos(doubled.min(MAX_RTO.as_nanos() as u64))
+        doubled.min(MAX_RTO.as_nanos() as u64)
     }
 
     /// RFC 6298, 5.7: after a SYN had to be sent again the first RTO for data is 3 seconds.
@@ -84,6 +90,18 @@ impl Rtt {
     #[inline]
     pub(crate) fn srtt(&self) -> Option<Duration> {
         (self.srtt != 0).then(|| Duration::from_nanos(self.srtt))
+    }
+
+    /// The smoothed RTT in nanoseconds; zero before the first sample.
+    #[inline]
+    pub(crate) fn srtt_nanos(&self) -> u64 {
+        self.srtt
+    }
+
+    /// [`Rtt::min`] in nanoseconds.
+    #[inline]
+    pub(crate) fn min_nanos(&self) -> u64 {
+        if self.srtt == 0 { 0 } else { self.min }
     }
 
     pub(crate) fn rttvar(&self) -> Duration {

@@ -48,7 +48,7 @@ impl Conn {
         if self.unacked_segments >= 2 {
             self.want_ack(cx);
         } else if self.timers.ack == NEVER {
-            self.timers.ack = cx.now + DELAYED_ACK;
+            self.timers.ack = cx.now.plus_nanos(DELAYED_ACK.as_nanos() as u64);
         }
     }
 

@@ -112,14 +112,13 @@ impl Conn {
             self.timers.rtx = self.timers.reorder;
             return;
         }
-        let rto = self.rtt.rto();
-        self.timers.rto = now + rto;
+        self.timers.rto = now.plus_nanos(self.rtt.rto_nanos());
         self.schedule_probe(now);
     }
 
     /// RFC 8985, 7.2: the probe timeout starts again with every new segment, the RTO does not.
     fn schedule_probe(&mut self, now: Instant) {
-        let pto = self.probe_timeout().map_or(NEVER, |pto| now + pto);
+        let pto = self.probe_timeout().map_or(NEVER, |pto| now.plus_nanos(pto));
         (self.timers.rtx_kind, self.timers.rtx) =
             if pto < self.timers.rto { (Rtx::Probe, pto) } else { (Rtx::Rto, self.timers.rto) };
     }

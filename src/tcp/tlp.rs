@@ -12,8 +12,8 @@ use crate::time::Duration;
 const WORST_ACK_DELAY: Duration = Duration::from_millis(200);
 
 impl Conn {
-    /// The probe timeout; `None` when a probe must not be sent.
-    pub(crate) fn probe_timeout(&self) -> Option<Duration> {
+    /// The probe timeout in nanoseconds; `None` when a probe must not be sent.
+    pub(crate) fn probe_timeout(&self) -> Option<u64> {
         // RFC 8985, 7.2: no probe is out, no loss is being repaired, nothing is sacked, and
         // SACK tells what the probe's answer means.
         if self.recovery.phase != Phase::Open
@@ -24,12 +24,14 @@ impl Conn {
         {
             return None;
         }
-        let srtt = self.rtt.srtt()?;
-        let mut pto = 2 * srtt;
-        if self.flight() <= self.mss {
-            pto += WORST_ACK_DELAY;
+        let mut pto = 2 * self.rtt.srtt_nanos();
+        if pto == 0 {
+            return None;
         }
-        Some(pto.max(DELAYED_ACK / 4))
+        if self.flight() <= self.mss {
+            pto += WORST_ACK_DELAY.as_nanos() as u64;
+        }
+        Some(pto.max(DELAYED_ACK.as_nanos() as u64 / 4))
     }
 
     /// RFC 8985, 7.3: new data if the window has room, else the last segment again.

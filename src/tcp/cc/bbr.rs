@@ -83,7 +83,7 @@ impl Bbr {
         if ack.round_start {
             self.round += 1;
         }
-        let rate = ack.rate.rate;
+        let rate = ack.rate.rate.per_second();
         if rate == 0 || (ack.rate.app_limited && rate < self.bandwidth()) {
             return;
         }

@@ -167,6 +167,26 @@ impl TcpOptions {
     /// Writes the options into `out`, which has [`TcpOptions::encoded_len`] bytes.
     #[inline]
     pub fn write(&self, out: &mut [u8]) {
+        if let (Some(ts), Some(out)) = (self.timestamps, out.first_chunk_mut::<12>())
+            && self.is_timestamps_only()
+        {
+            out[..4].copy_from_slice(&[NOP, NOP, TIMESTAMPS, 10]);
+            out[4..8].copy_from_slice(&ts.val.to_be_bytes());
+            out[8..].copy_from_slice(&ts.ecr.to_be_bytes());
+            return;
+        }
+        self.write_each(out);
+    }
+
+    #[inline]
+    fn is_timestamps_only(&self) -> bool {
+        self.mss.is_none()
+            && !self.sack_permitted
+            && self.window_scale.is_none()
+            && self.sack.is_empty()
+    }
+
+    fn write_each(&self, out: &mut [u8]) {
         let mut at = 0;
         let mut put = |bytes: &[u8]| {
             out[at..at + bytes.len()].copy_from_slice(bytes);

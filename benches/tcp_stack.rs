@@ -1,0 +1,65 @@
+//! What TCP costs: two ends in one process through whole stacks, at an MTU of 1500; smoltcp beside
+//! it.
+//!
+//! `--segments=N` transfers that many full segments and exits, for an instruction count:
+//! `valgrind --tool=callgrind target/release/deps/tcp_stack-* --segments=20000`, with the count
+//! for half as many subtracted.
+
+#[path = "tcp_stack/smoltcp.rs"]
+mod peer;
+#[path = "tcp_stack/zerohop.rs"]
+mod stack;
+
+use criterion::{Criterion, Throughput};
+
+/// Payload of a full segment with timestamps; smoltcp sends none, and so 1460.
+pub const SEGMENT: usize = 1448;
+
+fn bulk(c: &mut Criterion) {
+    let mut group = c.benchmark_group("tcp_full_segment");
+    group.throughput(Throughput::Elements(1));
+    for (name, checksums) in [("checksums_offloaded", false), ("checksums", true)] {
+        let mut pair = stack::Pair::new(checksums, false);
+        group.bench_function(format!("zerohop/{name}"), |b| {
+            b.iter_custom(|n| pair.transfer(n));
+        });
+        let mut pair = peer::Pair::new(checksums);
+        group.bench_function(format!("smoltcp/{name}"), |b| {
+            b.iter_custom(|n| pair.transfer(n));
+        });
+    }
+    let mut pair = stack::Pair::new(false, true);
+    group.bench_function("zerohop/super_segments", |b| b.iter_custom(|n| pair.transfer(n)));
+    group.finish();
+}
+
+fn round_trip(c: &mut Criterion) {
+    let mut group = c.benchmark_group("tcp_one_byte_round_trip");
+    let mut pair = stack::Pair::new(false, false);
+    group.bench_function("zerohop", |b| b.iter(|| pair.round_trip()));
+    let mut pair = peer::Pair::new(false);
+    group.bench_function("smoltcp", |b| b.iter(|| pair.round_trip()));
+    group.finish();
+}
+
+fn main() {
+    let mut arguments = std::env::args();
+    if let Some(n) = arguments.find_map(|a| a.strip_prefix("--segments=")?.parse().ok()) {
+        let which = std::env::args().nth(2).unwrap_or_default();
+        if which == "round-trips" {
+            let mut pair = stack::Pair::new(false, false);
+            (0..n).for_each(|_| pair.round_trip());
+            return;
+        }
+        match which.as_str() {
+            "smoltcp" => peer::Pair::new(false).transfer(n),
+            "checksums" => stack::Pair::new(true, false).transfer(n),
+            _ => stack::Pair::new(false, false).transfer(n),
+        };
+        return;
+    }
+    let mut criterion = Criterion::default().configure_from_args();
+    bulk(&mut criterion);
+    round_trip(&mut criterion);
+    criterion.final_summary();
+}
