@@ -4,6 +4,8 @@ use crate::wire::MacAddr;
 #[cfg(not(feature = "host"))]
 pub(crate) mod hypercall;
 pub mod ring;
+#[cfg(any(test, not(feature = "host")))]
+pub(crate) mod solo5_ring;
 
 use crate::{
     Pool,

@@ -62,6 +62,26 @@ pub(crate) fn info() -> &'static Info {
     unsafe { &*info }
 }
 
+/// Where Solo5's own ring lies, if the tender has one.
+pub(crate) fn solo5_ring() -> Option<NonNull<u8>> {
+    const FEATURES: usize = 40;
+    const RING: usize = 48;
+    const RING_IO: u32 = 1;
+    let info = core::ptr::from_ref(self::info()).cast::<u8>();
+    // The manifest follows at once, so its place tells how long boot information is.
+    if (info_len(info) as usize) < RING + 8 {
+        return None;
+    }
+    // SAFETY: inside boot information, as just checked, and aligned to 8.
+    let (features, ring) =
+        unsafe { (info.add(FEATURES).cast::<u32>().read(), info.add(RING).cast::<u64>().read()) };
+    NonNull::new(ring as *mut u8).filter(|_| features & RING_IO != 0)
+}
+
+fn info_len(info: *const u8) -> u64 {
+    (self::info().manifest as u64).saturating_sub(info as u64)
+}
+
 /// Bytes of memory, from address 0.
 pub(crate) fn memory() -> u64 {
     info().memory

@@ -12,7 +12,9 @@ use crate::{
         Device, DeviceInfo,
         hypercall::HypercallDevice,
         ring::{Doorbell, RingDevice, offloads},
+        solo5_ring::{self, Solo5RingDevice},
     },
+    frame::Offloads,
     net::{Net, Publish},
     rt::Platform,
     service::{Args, Env, HELP, Outcome},
@@ -124,6 +126,30 @@ impl Doorbell for Ports {
     }
 }
 
+/// What a tender with Solo5's ring has beside it.
+struct Hypercalls {
+    handle: u64,
+    clock: Clock,
+}
+
+impl solo5_ring::Host for Hypercalls {
+    fn kick(&mut self) {
+        hypercall::kick(0x600);
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> Option<usize> {
+        hypercall::net_read(self.handle, buffer)
+    }
+
+    fn poll(&mut self, timeout: Duration) {
+        hypercall::poll(u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    fn now(&self) -> Instant {
+        self.clock.now()
+    }
+}
+
 const ENTRIES: u32 = 256;
 
 /// Lays a region out and attaches it; the rings if the tender has them, and the table.
@@ -197,6 +223,14 @@ where
         let info = DeviceInfo { mac, mtu, offloads: offloads(features), io_mode: "shmring" };
         let doorbell = Ports { base: offer.port, region, clock };
         let device = RingDevice::new(info, pool, rings, doorbell);
+        return start(device, clock, publish, args, main);
+    }
+    if let Some(base) = boot::solo5_ring() {
+        let info = DeviceInfo { mac, mtu, offloads: Offloads::empty(), io_mode: "solo5-ring" };
+        // SAFETY: the tender keeps these pages for the ring alone, and the entry has mapped them.
+        let memory = unsafe { RawMemory::new(base, solo5_ring::LEN) };
+        let host = Hypercalls { handle, clock };
+        let device = Solo5RingDevice::new(info, handle as u32, pool, memory, host);
         return start(device, clock, publish, args, main);
     }
     start(
