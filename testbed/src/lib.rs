@@ -30,7 +30,8 @@ fn usable(device: &str) -> Result<(), String> {
 /// # Errors
 /// The reason why not.
 pub fn kvm() -> Result<(), String> {
-    usable("/dev/kvm")
+    let machine = kvm_ioctls::Kvm::new().and_then(|kvm| kvm.create_vm());
+    machine.map(drop).map_err(|e| format!("/dev/kvm: {e}"))
 }
 
 /// Whether taps can be made here, in namespaces of our own.
