@@ -1,7 +1,7 @@
 //! Standard hvt mode: a hypercall a frame.
 #![forbid(unsafe_code)]
 
-use super::{Device, DeviceInfo};
+use super::{Device, DeviceInfo, DeviceStats};
 use crate::{
     Pool, Slice,
     frame::{Offloads, RxMeta, RxQueue, TxQueue},
@@ -20,15 +20,14 @@ pub(crate) struct HypercallDevice {
     pool: Pool,
     clock: Clock,
     frame: alloc::vec::Vec<u8>,
-    /// Payload bytes gathered into one piece, since the hypercall takes no list.
-    pub(crate) copied: u64,
+    stats: DeviceStats,
 }
 
 impl HypercallDevice {
     pub(crate) fn new(handle: u64, mac: MacAddr, mtu: u16, pool: Pool, clock: Clock) -> Self {
         let info = DeviceInfo { mac, mtu, offloads: Offloads::empty(), io_mode: "hypercall" };
         let frame = alloc::vec![0; usize::from(mtu) + 18];
-        HypercallDevice { info, handle, pool, clock, frame, copied: 0 }
+        HypercallDevice { info, handle, pool, clock, frame, stats: DeviceStats::default() }
     }
 }
 
@@ -68,7 +67,8 @@ impl Device for HypercallDevice {
                     let Some(part) = self.frame.get_mut(len..len + slice.len()) else { break };
                     part.copy_from_slice(&slice);
                     len += slice.len();
-                    self.copied += if i > 0 { slice.len() as u64 } else { 0 };
+                    // The hypercall takes no list: payload is gathered behind its headers.
+                    self.stats.payload_bytes_copied += if i > 0 { slice.len() as u64 } else { 0 };
                 }
                 let _ = hypercall::net_write(self.handle, &self.frame[..len]);
                 count += 1;
@@ -80,6 +80,10 @@ impl Device for HypercallDevice {
             }
         }
         count
+    }
+
+    fn stats(&self) -> DeviceStats {
+        self.stats
     }
 
     fn wait(&mut self, until: Option<Instant>) {

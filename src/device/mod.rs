@@ -26,6 +26,15 @@ pub struct DeviceInfo {
     pub io_mode: &'static str,
 }
 
+/// What a device counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeviceStats {
+    /// Payload bytes copied because the other side could not reach them where they lay.
+    pub payload_bytes_copied: u64,
+    /// Frames that were not sent: too many pieces, or no buffer for copies.
+    pub dropped: u64,
+}
+
 /// A source and sink of Ethernet frames, in batches.
 pub trait Device {
     /// Facts that do not change while the device is in use.
@@ -40,6 +49,11 @@ pub trait Device {
     /// Takes frames from the front of `queue` while the device has room, and hands them over as
     /// one batch; returns how many. What is left must be offered again.
     fn transmit(&mut self, queue: &mut TxQueue) -> usize;
+
+    /// What the device has counted so far.
+    fn stats(&self) -> DeviceStats {
+        DeviceStats::default()
+    }
 
     /// Sleeps until a frame may have arrived, room may be there again for a frame that did not
     /// fit, or `until` has come; may return early.

@@ -1,7 +1,7 @@
 //! Shared rings as a device (see `shmring`).
 #![forbid(unsafe_code)]
 
-use super::{Device, DeviceInfo};
+use super::{Device, DeviceInfo, DeviceStats};
 use crate::{
     Pool, Slice,
     frame::{Gso, GsoKind, Offloads, RxCsum, RxMeta, RxQueue, TxMeta, TxQueue},
@@ -37,8 +37,7 @@ pub struct RingDevice<M: SharedMemory, B> {
     rx: RxRing<M>,
     doorbell: B,
     broken: Option<Broken>,
-    copied: u64,
-    dropped: u64,
+    stats: DeviceStats,
     /// Descriptors that the next frame waits for.
     blocked: Option<usize>,
 }
@@ -67,17 +66,11 @@ impl<M: SharedMemory + Copy, B: Doorbell> RingDevice<M, B> {
             rx,
             doorbell,
             broken: None,
-            copied: 0,
-            dropped: 0,
+            stats: DeviceStats::default(),
             blocked: None,
         };
         device.refill();
         device
-    }
-
-    /// Payload bytes copied because the tender could not reach them where they were.
-    pub fn payload_bytes_copied(&self) -> u64 {
-        self.copied
     }
 
     fn fail(&mut self, broken: Broken) {
@@ -110,7 +103,7 @@ impl<M: SharedMemory + Copy, B: Doorbell> RingDevice<M, B> {
                 let Some(mut buf) = self.pool.alloc_reserved() else { return false };
                 buf.reset(0);
                 buf.append(part.len()).copy_from_slice(part);
-                self.copied += part.len() as u64;
+                self.stats.payload_bytes_copied += part.len() as u64;
                 copies.push(buf.freeze());
             }
         }
@@ -140,7 +133,7 @@ impl<M: SharedMemory + Copy, B: Doorbell> RingDevice<M, B> {
         if self.copied(&mut frags) && frags.len() <= MAX_FRAGS {
             self.tx.push(info(&meta), frags.into_iter());
         } else {
-            self.dropped += 1;
+            self.stats.dropped += 1;
         }
         true
     }
@@ -191,6 +184,10 @@ impl<M: SharedMemory + Copy, B: Doorbell> Device for RingDevice<M, B> {
             self.doorbell.kick();
         }
         count
+    }
+
+    fn stats(&self) -> DeviceStats {
+        self.stats
     }
 
     fn wait(&mut self, until: Option<Instant>) {

@@ -218,7 +218,6 @@ impl Network for Output<'_> {
             return Err(SendError::Unreachable);
         };
         let hop = self.resolve(flow)?;
-        let rest: Vec<Slice>;
         let mut meta = TxMeta { csum: None, gso: how.gso };
         if let Some(offset) = how.csum_offset {
             let start = (ethernet::HEADER_LEN + ipv4::HEADER_LEN) as u16;
@@ -250,7 +249,7 @@ impl Network for Output<'_> {
                 self.tx.finish_with(meta, head.freeze());
             }
             Err(hop) => {
-                rest = payload.into_iter().collect();
+                let rest: Vec<Slice> = payload.into_iter().collect();
                 let len = transport + rest.iter().map(|slice| slice.len()).sum::<usize>();
                 let header = self.header4((src, dst), &how, len).encode();
                 head[..ipv4::HEADER_LEN].copy_from_slice(&header);

@@ -12,7 +12,7 @@ pub use stream::TcpStream;
 pub use udp::UdpSocket;
 
 use crate::{
-    device::{Device, DeviceInfo},
+    device::{Device, DeviceInfo, DeviceStats},
     frame::{RxQueue, TxQueue},
     rt::Rt,
     stack::Stack,
@@ -160,8 +160,9 @@ impl Net {
         state.tx.is_empty() && state.stack.tcp.connections() == 0
     }
 
-    pub(crate) fn publish_stats(&self) {
+    pub(crate) fn publish_stats(&self, device: DeviceStats) {
         let state = &mut *self.0.state.borrow_mut();
+        state.stack.set_device_stats(device);
         if let Some(publish) = &mut state.publish {
             publish(&mut state.stack.stats());
         }

@@ -135,7 +135,7 @@ impl Rt {
             if received == 0 && idle && self.0.executor.is_idle() {
                 let due = [self.0.timers.next(), net.poll_at(), end].into_iter().flatten().min();
                 if due.is_none_or(|due| due > now) {
-                    net.publish_stats();
+                    net.publish_stats(device.stats());
                     device.wait(due);
                     busy_rounds = 0;
                 } else if net.is_blocked() {

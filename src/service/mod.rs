@@ -61,7 +61,7 @@ where
     let env = Env { rt: rt.clone(), args };
     let main = main(net.clone(), env);
     let outcome = rt.run(&mut device, &net, main);
-    net.publish_stats();
+    net.publish_stats(device.stats());
     outcome.status()
 }
 

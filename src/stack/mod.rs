@@ -12,7 +12,7 @@ pub use stats::Stats;
 
 use crate::{
     Pool, Slice,
-    device::DeviceInfo,
+    device::{DeviceInfo, DeviceStats},
     frame::{Chain, RxMeta, RxQueue, TxQueue},
     ip::{Addresses, Ip, Output},
     tcp::{self, Tcp},
@@ -34,6 +34,7 @@ pub struct Stack {
     stats: Stats,
     icmp_budget: icmpv4::Budget,
     announced: bool,
+    device: DeviceStats,
 }
 
 impl Stack {
@@ -57,6 +58,7 @@ impl Stack {
             stats: Stats::default(),
             icmp_budget: icmpv4::Budget::new(now),
             announced: false,
+            device: DeviceStats::default(),
         }
     }
 
@@ -150,9 +152,12 @@ impl Stack {
     /// Every counter by its name.
     pub fn stats(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let (ip, udp, tcp) = (&self.ip.stats, &self.udp.stats, self.tcp.stats());
-        let copied = self.stats.payload_bytes_copied + tcp.payload_bytes_copied;
+        let copied = self.stats.payload_bytes_copied
+            + tcp.payload_bytes_copied
+            + self.device.payload_bytes_copied;
         [
             ("payload_bytes_copied", copied),
+            ("device_dropped", self.device.dropped),
             ("tcp_retransmits", tcp.retransmits),
             ("tcp_timeouts", tcp.timeouts),
             ("tcp_segments_in", tcp.segments_in),
@@ -171,6 +176,11 @@ impl Stack {
         ]
         .into_iter()
         .chain(self.stats.named())
+    }
+
+    /// Takes the device's counters over, to be shown beside the stack's.
+    pub(crate) fn set_device_stats(&mut self, stats: DeviceStats) {
+        self.device = stats;
     }
 
     pub(crate) fn count_copied(&mut self, bytes: usize) {
