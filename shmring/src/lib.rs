@@ -14,3 +14,8 @@ pub mod ring;
 pub mod tender;
 
 pub use pool::{PacketBuf, Pool, PoolConfig, PoolStats, Slice};
+
+/// The README's example is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

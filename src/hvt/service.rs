@@ -62,8 +62,8 @@ fn pool() -> Option<Pool> {
     let config = PoolConfig { count, ..PoolConfig::default() };
     let base = pages(config.bytes())?;
     // SAFETY: fresh pages that nobody else knows; the tender keeps the rings' protocol, which is
-    // the one assumption about it.
-    Some(unsafe { Pool::from_raw(config, base) })
+    // the one assumption about it. A unikernel has one thread.
+    Some(unsafe { Pool::from_raw_confined(config, base) })
 }
 
 /// The table of statistics that the tender reads.

@@ -152,8 +152,7 @@ impl Nets {
                 log::warn!("the tap takes no offloads: {e}");
                 return Err(AttachError::Features);
             }
-            nic.rings = Some((region, pair));
-            nic.set_threaded(false);
+            nic.open(region, pair);
             self.shared.stats.set_io_mode("shmring");
         }
         Ok(())

@@ -6,7 +6,7 @@ use crate::{
     tap::{Tap, VNET_HEADER},
 };
 use shmring::{
-    abi::MAX_FRAGS,
+    abi::{MAX_FRAGS, header, status},
     memory::{RawMemory, SharedMemory},
     tender::{Pair, RxInfo, Span, TxFrame, Violation},
 };
@@ -20,6 +20,7 @@ pub(super) struct Nic {
     pub(super) handle: u64,
     pub(super) tap: Tap,
     pub(super) rings: Option<(RawMemory, Pair<RawMemory>)>,
+    epoch: u32,
 }
 
 /// The header in front of each frame on a tap that has it (struct virtio_net_hdr).
@@ -91,13 +92,22 @@ impl Vectors {
 
 impl Nic {
     pub(super) fn new(handle: u64, tap: Tap) -> Nic {
-        Nic { handle, tap, rings: None }
+        Nic { handle, tap, rings: None, epoch: 0 }
+    }
+
+    /// Takes rings over, and tells the guest in which epoch.
+    pub(super) fn open(&mut self, region: RawMemory, pair: Pair<RawMemory>) {
+        self.epoch = self.epoch.wrapping_add(1);
+        region.store_u32(header::EPOCH, self.epoch, Ordering::Relaxed);
+        self.rings = Some((region, pair));
+        self.set_threaded(false);
     }
 
     /// Tells the guest who serves its rings, and so whether to poll.
     pub(super) fn set_threaded(&self, threaded: bool) {
         if let Some((region, _)) = &self.rings {
-            region.store_u32(STATUS, threaded.into(), Ordering::Release);
+            let status = if threaded { status::POLLING } else { 0 };
+            region.store_u32(STATUS, status, Ordering::Release);
         }
     }
 
@@ -105,7 +115,9 @@ impl Nic {
     fn broken(&mut self, shared: &Shared, violation: Violation) {
         log::error!("network device {}: {violation}; its rings are closed", self.handle);
         shared.stats.counters.queue_broken.add(1);
-        self.rings = None;
+        if let Some((region, _)) = self.rings.take() {
+            region.store_u32(STATUS, violation.status(), Ordering::Release);
+        }
     }
 
     /// Sends up to `budget` frames of the guest; returns how many.
