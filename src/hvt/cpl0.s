@@ -58,6 +58,17 @@ zerohop_cpl0:
 1:  stosq
     add $0x200000, %rax
     loop 1b
+    # Solo5's own ring lies behind, if boot information is long enough to name one.
+    mov 32(%r15), %rcx
+    sub %r15, %rcx
+    cmp $56, %rcx
+    jb 1f
+    cmpq $0, 48(%r15)
+    je 1f
+    cmp $PDS + 0x4000, %edi
+    jae 1f
+    stosq
+1:
 
     # The image by small ones, each part as its segment says; page zero and what the tender keeps
     # below its boot information are absent.
