@@ -1,6 +1,7 @@
 //! The command line, as `solo5-hvt` has it and a little more.
 #![forbid(unsafe_code)]
 
+use crate::confine::Identity;
 use std::{collections::BTreeMap, path::PathBuf, str::FromStr};
 
 const HELP: &str = "\
@@ -22,6 +23,12 @@ Options:
                                 Who serves the rings: the vCPU's thread (inline), a thread of its
                                 own (thread), or whichever suits the load (auto)
       --stats=FILE              Write statistics as JSON at exit and on SIGUSR1
+      --pcap:NAME=FILE          Capture the frames of network NAME in FILE, for tshark
+      --mac-filter=on|off       Drop frames that the guest sends from another hardware address
+                                than its network's (default on)
+      --dumpcore=DIR            Write a core file to DIR if the guest crashes, for gdb
+      --user=USER               Become USER, a name or number, before the guest runs
+      --group=GROUP             Become GROUP likewise (default: USER's)
       --help                    Print this text
       --version                 Print the version
 
@@ -51,6 +58,7 @@ pub(crate) enum ServiceMode {
 pub(crate) struct Net {
     pub(crate) iface: Option<String>,
     pub(crate) mac: Option<[u8; 6]>,
+    pub(crate) pcap: Option<PathBuf>,
 }
 
 /// A block device's host side.
@@ -69,6 +77,9 @@ pub(crate) struct Config {
     pub(crate) io: Io,
     pub(crate) service: ServiceMode,
     pub(crate) stats: Option<PathBuf>,
+    pub(crate) mac_filter: bool,
+    pub(crate) dumpcore: Option<PathBuf>,
+    pub(crate) identity: Identity,
     pub(crate) kernel: PathBuf,
     pub(crate) guest_args: Vec<String>,
 }
@@ -87,7 +98,7 @@ fn usage(problem: impl std::fmt::Display) -> String {
 /// Reads the command line without the program's name.
 pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, String> {
     let mut args = args.peekable();
-    let mut config = Config { memory_mib: 512, ..Config::default() };
+    let mut config = Config { memory_mib: 512, mac_filter: true, ..Config::default() };
     while let Some(arg) = args.next_if(|arg| arg.starts_with('-')) {
         if arg == "--" {
             break;
@@ -102,7 +113,9 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Strin
     config.kernel = args.next().ok_or_else(|| usage("missing KERNEL operand"))?.into();
     config.guest_args = args.collect();
     if let Some((name, _)) = config.nets.iter().find(|(_, net)| net.iface.is_none()) {
-        return Err(usage(format!("--net-mac:{name} is given, but not --net:{name}=IFACE")));
+        return Err(usage(format!(
+            "an option of network {name} is given, but not --net:{name}=IFACE"
+        )));
     }
     if let Some((name, _)) = config.blocks.iter().find(|(_, block)| block.path.is_none()) {
         let given = format!("--block-sector-size:{name} is given, but not --block:{name}=PATH");
@@ -128,6 +141,16 @@ fn option(config: &mut Config, name: &str, value: &str) -> Result<(), String> {
             config.memory_mib = parsed(value).filter(|n| range.contains(n)).ok_or_else(bad)?;
         }
         "--stats" => config.stats = Some(value.into()),
+        "--dumpcore" => config.dumpcore = Some(value.into()),
+        "--user" => config.identity.user = Some(value.into()),
+        "--group" => config.identity.group = Some(value.into()),
+        "--mac-filter" => {
+            config.mac_filter = match value {
+                "on" => true,
+                "off" => false,
+                _ => return Err(bad()),
+            }
+        }
         "--io" => {
             config.io = match value {
                 "auto" => Io::Auto,
@@ -151,6 +174,8 @@ fn option(config: &mut Config, name: &str, value: &str) -> Result<(), String> {
             } else if let Some(net) = device("--net-mac:") {
                 let slot = &mut config.nets.entry(net.into()).or_default().mac;
                 once(slot, mac(value).ok_or_else(bad)?, name)?;
+            } else if let Some(net) = device("--pcap:") {
+                once(&mut config.nets.entry(net.into()).or_default().pcap, value.into(), name)?;
             } else if let Some(block) = device("--block:") {
                 let slot = &mut config.blocks.entry(block.into()).or_default().path;
                 once(slot, value.into(), name)?;
@@ -232,6 +257,8 @@ mod tests {
             (&["--net-mac:a=03:00:00:00:00:01", "k"], "03:"),
             (&["--block-sector-size:a=100", "k"], "100"),
             (&["--net:a=t", "--net:a=t", "k"], "twice"),
+            (&["--pcap:a=f", "k"], "--net:a"),
+            (&["--mac-filter=perhaps", "k"], "perhaps"),
             (&[], "KERNEL"),
         ] {
             let message = run(args).unwrap_err();

@@ -5,19 +5,22 @@ use crate::{
     args::{Config, Io},
     block::Block,
     boot::{self, Level},
-    crash, elf_image,
+    capture::Capture,
+    confine::{self, Calls, Role},
+    crash::{CoreDir, Reporter},
+    elf_image,
     hypercall::{self, Argument, Host, Next},
     manifest::{Device, Manifest},
     memory::Memory,
     rings::Nets,
-    signals,
+    signals::Signals,
     stats::Stats,
     tap::Tap,
 };
-use kvm_bindings::KVM_MAX_CPUID_ENTRIES;
+use kvm_bindings::{KVM_MAX_CPUID_ENTRIES, kvm_regs, kvm_sregs};
 use kvm_ioctls::{IoEventAddress, Kvm, NoDatamatch, VcpuExit, VcpuFd, VmFd};
 use shmring::abi::port;
-use std::{sync::Arc, time::Duration};
+use std::{os::fd::AsRawFd, sync::Arc, time::Duration};
 
 /// Exit status of a guest that crashed.
 const CRASHED: u8 = 255;
@@ -27,9 +30,9 @@ pub(crate) fn run(config: Config) -> Result<u8, String> {
     let size = config.memory_mib << 20;
     let mut image = elf_image::load(&config.kernel, size)?;
     let memory = Memory::new(size)?;
-    let stats = Arc::new(Stats::new(memory.clone(), config.stats.clone()));
-    // First of all threads, so that the others inherit its signal mask.
-    signals::start(stats.clone())?;
+    let signals = Signals::block();
+    let stats = Arc::new(Stats::new(memory.clone(), config.stats.as_deref())?);
+    let core = config.dumpcore.as_deref().map(CoreDir::open).transpose()?;
     let rings = image.manifest.rings();
     let level = if rings.is_some() { Level::User } else { Level::Supervisor };
     if rings.is_none() && config.io == Io::Shmring {
@@ -51,15 +54,22 @@ pub(crate) fn run(config: Config) -> Result<u8, String> {
         let kick = IoEventAddress::Pio(u64::from(port::BASE + port::KICK));
         vm.register_ioevent(nets.kick(), &kick, NoDatamatch)
             .map_err(|e| format!("KVM refused an ioeventfd: {e}"))?;
-        nets.start()?;
     }
     memory.populate(0, image.kernel_end);
     memory.populate(
         size - boot::stack_size(size).min(64 << 10),
         boot::stack_size(size).min(64 << 10),
     );
+    let calls = Calls { core_dir: core.as_ref().map(CoreDir::as_raw_fd) };
+    let crash = Reporter { image: image.bytes, core };
+    confine::drop_privileges(&config.identity)?;
+    signals.serve(stats.clone())?;
+    if vnet {
+        nets.start()?;
+    }
+    confine::install(Role::Vcpu, calls)?;
     let mut host = Host { memory, blocks, nets, stats };
-    let status = run_vcpu(&mut vcpu, &mut host);
+    let status = run_vcpu(&mut vcpu, &mut host, &crash, level);
     host.stats.write();
     status
 }
@@ -95,8 +105,10 @@ fn attach_devices(
                 let net = config.nets.get(name).ok_or_else(|| unattached("net", "IFACE"))?;
                 let iface = net.iface.as_deref().ok_or_else(|| unattached("net", "IFACE"))?;
                 let tap = Tap::open(iface, vnet)?;
-                manifest.attach_net(*handle, net.mac.unwrap_or_else(random_mac), tap.mtu);
-                nets.add(*handle as u64, tap);
+                let mac = net.mac.unwrap_or_else(random_mac);
+                manifest.attach_net(*handle, mac, tap.mtu);
+                let capture = net.pcap.as_deref().map(Capture::create).transpose()?;
+                nets.add(*handle as u64, tap, config.mac_filter.then_some(mac), capture);
             }
             Device::Block => {
                 let block = config.blocks.get(name).ok_or_else(|| unattached("block", "PATH"))?;
@@ -159,7 +171,12 @@ enum Left {
     Broken(String),
 }
 
-fn run_vcpu(vcpu: &mut VcpuFd, host: &mut Host) -> Result<u8, String> {
+fn run_vcpu(
+    vcpu: &mut VcpuFd,
+    host: &mut Host,
+    crash: &Reporter,
+    level: Level,
+) -> Result<u8, String> {
     loop {
         let left = match vcpu.run() {
             Ok(VcpuExit::IoOut(boot::EXCEPTION_PORT, _)) => Left::Exception,
@@ -181,28 +198,50 @@ fn run_vcpu(vcpu: &mut VcpuFd, host: &mut Host) -> Result<u8, String> {
             Left::Again => host.stats.reasons.count("interrupted"),
             Left::Port(port, address) => match serve(host, port, address)? {
                 Next::Continue => {}
+                Next::Halt(CRASHED) => {
+                    aborted(vcpu, host, crash, level);
+                    return Ok(CRASHED);
+                }
                 Next::Halt(status) => return Ok(status),
             },
             Left::Exception => {
                 host.stats.reasons.count("exception");
-                return Ok(crashed(vcpu, host));
+                match state(vcpu) {
+                    Some((regs, sregs)) => {
+                        eprintln!("zerohop-hvt: {}", crash.exception(&host.memory, &regs, &sregs))
+                    }
+                    None => eprintln!("zerohop-hvt: guest exception; its registers cannot be read"),
+                }
+                return Ok(CRASHED);
             }
             Left::Broken(problem) => {
-                let regs = vcpu.get_regs().map(|regs| crash::registers(&regs)).unwrap_or_default();
-                return Err(format!("{problem}\n{regs}"));
+                let report = state(vcpu)
+                    .map(|(regs, sregs)| crash.report(&host.memory, &regs, &sregs))
+                    .unwrap_or_default();
+                return Err(format!("{problem}\n{report}"));
             }
         }
     }
 }
 
-fn crashed(vcpu: &VcpuFd, host: &Host) -> u8 {
-    match (vcpu.get_regs(), vcpu.get_sregs()) {
-        (Ok(regs), Ok(sregs)) => {
-            eprintln!("zerohop-hvt: {}", crash::exception(&host.memory, &regs, &sregs));
+fn state(vcpu: &VcpuFd) -> Option<(kvm_regs, kvm_sregs)> {
+    Some((vcpu.get_regs().ok()?, vcpu.get_sregs().ok()?))
+}
+
+/// The guest gave up by itself, and has said why.
+fn aborted(vcpu: &VcpuFd, host: &Host, crash: &Reporter, level: Level) {
+    let Some((regs, sregs)) = state(vcpu) else { return };
+    match level {
+        Level::User => {
+            let report = crash.report(&host.memory, &regs, &sregs);
+            eprintln!("zerohop-hvt: the guest aborted\n{report}");
         }
-        _ => eprintln!("zerohop-hvt: guest exception; its registers cannot be read"),
+        Level::Supervisor => {
+            if let Some(core) = crash.core_file(&host.memory, &regs, &sregs) {
+                eprintln!("zerohop-hvt: the guest aborted\n{core}");
+            }
+        }
     }
-    CRASHED
 }
 
 fn serve(host: &mut Host, at: u16, address: u32) -> Result<Next, String> {

@@ -3,6 +3,8 @@
 mod args;
 mod block;
 mod boot;
+mod capture;
+mod confine;
 mod crash;
 mod elf_image;
 mod hypercall;

@@ -10,6 +10,8 @@ mod thread;
 
 use crate::{
     args::{Io, ServiceMode},
+    capture::Capture,
+    confine::{self, Role},
     memory::Memory,
     stats::Stats,
     sys,
@@ -103,9 +105,16 @@ impl Nets {
         Ok(Nets { shared, mode, offer: Some(offer) })
     }
 
-    /// Adds the device that the manifest names by `handle`.
-    pub(crate) fn add(&mut self, handle: u64, tap: Tap) {
-        self.shared.lock().nics.push(Nic::new(handle, tap));
+    /// Adds the device that the manifest names by `handle`. Only frames from `source` are sent, if
+    /// there is one.
+    pub(crate) fn add(
+        &mut self,
+        handle: u64,
+        tap: Tap,
+        source: Option<[u8; 6]>,
+        capture: Option<Capture>,
+    ) {
+        self.shared.lock().nics.push(Nic::new(handle, tap, source, capture));
     }
 
     /// What the manifest's entry says.
@@ -124,9 +133,7 @@ impl Nets {
             return Ok(());
         }
         let shared = self.shared.clone();
-        let threads = std::thread::Builder::new().name("rings".into());
-        let thread = threads.spawn(move || thread::serve(&shared));
-        thread.map(drop).map_err(|e| format!("could not start a thread: {e}"))
+        confine::spawn("rings", Role::Rings, move || thread::serve(&shared))
     }
 
     /// Attaches the region at `address` to a device.
@@ -145,7 +152,7 @@ impl Nets {
         let limits = Limits { offered, max_pairs: 1, memory: memory.size() };
         let mut attached = attach(region, &limits)?;
         if let Some((table, records)) = attached.stats {
-            self.shared.stats.add_guest_table(table, records);
+            self.shared.stats.set_guest_table(handle, table, records);
         }
         if let Some(pair) = attached.pairs.pop() {
             if let Err(e) = nic.tap.set_offloads(attached.features) {

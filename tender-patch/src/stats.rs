@@ -5,7 +5,10 @@ use crate::memory::Memory;
 use serde_json::{Map, Value, json};
 use shmring::abi::{STAT_LEN, STAT_NAME};
 use std::{
-    path::PathBuf,
+    collections::BTreeMap,
+    fs::File,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -54,6 +57,8 @@ counters! {
     tx_batches,
     /// Frames that the tap did not take.
     tx_dropped,
+    /// Frames from another hardware address than the network's.
+    tx_filtered,
     /// Frames for which the guest had no buffer when the tap was read.
     rx_no_buffer,
     /// Times that the guest slept.
@@ -104,36 +109,46 @@ pub(crate) struct Stats {
     pub(crate) counters: Counters,
     pub(crate) reasons: ExitReasons,
     pub(crate) io_mode: Mutex<&'static str>,
-    guest: Mutex<Vec<(u64, u32)>>,
+    guest: Mutex<BTreeMap<u64, (u64, u32)>>,
     memory: Memory,
-    file: Option<PathBuf>,
+    file: Option<(PathBuf, File)>,
 }
 
 impl Stats {
-    pub(crate) fn new(memory: Memory, file: Option<PathBuf>) -> Stats {
-        Stats {
+    /// Nothing counted yet. The file is opened now: later nothing may be.
+    pub(crate) fn new(memory: Memory, path: Option<&Path>) -> Result<Stats, String> {
+        let file = match path {
+            None => None,
+            Some(path) => {
+                let file = File::create(path)
+                    .map_err(|e| format!("could not write the statistics {}: {e}", path.display()));
+                Some((path.to_path_buf(), file?))
+            }
+        };
+        Ok(Stats {
             counters: Counters::default(),
             reasons: ExitReasons::default(),
             io_mode: Mutex::new("hypercall"),
             guest: Mutex::default(),
             memory,
             file,
-        }
+        })
     }
 
     pub(crate) fn set_io_mode(&self, mode: &'static str) {
         *self.io_mode.lock().unwrap_or_else(PoisonError::into_inner) = mode;
     }
 
-    /// Adds a table of the guest's, which was checked when it was attached.
-    pub(crate) fn add_guest_table(&self, address: u64, records: u32) {
-        self.guest.lock().unwrap_or_else(PoisonError::into_inner).push((address, records));
+    /// Takes the table that the guest has for a device, which was checked when it was attached.
+    pub(crate) fn set_guest_table(&self, handle: u64, address: u64, records: u32) {
+        let mut tables = self.guest.lock().unwrap_or_else(PoisonError::into_inner);
+        tables.insert(handle, (address, records));
     }
 
     fn guest(&self) -> Map<String, Value> {
         let mut all = Map::new();
         let tables = self.guest.lock().unwrap_or_else(PoisonError::into_inner);
-        for (address, records) in tables.iter() {
+        for (address, records) in tables.values() {
             for i in 0..u64::from(*records) {
                 let mut record = [0; STAT_LEN as usize];
                 if !self.memory.read(address + i * STAT_LEN, &mut record) {
@@ -153,9 +168,9 @@ impl Stats {
         all
     }
 
-    /// Writes the object to the file that was asked for, whole or not at all.
+    /// Writes the object over what the file had.
     pub(crate) fn write(&self) {
-        let Some(file) = &self.file else { return };
+        let Some((path, file)) = &self.file else { return };
         let mut object: Map<String, Value> =
             self.counters.named().into_iter().map(|(name, n)| (name.into(), n.into())).collect();
         let mode = *self.io_mode.lock().unwrap_or_else(PoisonError::into_inner);
@@ -163,11 +178,10 @@ impl Stats {
         object.insert("exits_by_reason".into(), self.reasons.json());
         object.insert("guest".into(), self.guest().into());
         let text = format!("{:#}\n", Value::Object(object));
-        let mut part = file.clone().into_os_string();
-        part.push(".part");
-        let written = std::fs::write(&part, text).and_then(|()| std::fs::rename(&part, file));
-        if let Err(e) = written {
-            log::error!("could not write {}: {e}", file.display());
+        // Counters only grow, so one write leaves whole JSON at every time.
+        let written = file.write_all_at(text.as_bytes(), 0);
+        if let Err(e) = written.and_then(|()| file.set_len(text.len() as u64)) {
+            log::error!("could not write {}: {e}", path.display());
         }
     }
 }

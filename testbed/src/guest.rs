@@ -130,12 +130,14 @@ impl Guest {
     /// # Errors
     /// When it does not write them.
     pub fn stats(&self) -> Result<Value, String> {
-        let _ = std::fs::remove_file(&self.stats);
+        // The tender writes over what is there: an emptied file tells old from new.
+        std::fs::write(&self.stats, "").map_err(|e| format!("{}: {e}", self.stats.display()))?;
         self.signal(Signal::SIGUSR1);
         let started = Instant::now();
         while started.elapsed() < PATIENCE {
-            if let Ok(text) = std::fs::read_to_string(&self.stats) {
-                return serde_json::from_str(&text).map_err(|e| format!("statistics: {e}"));
+            let text = std::fs::read_to_string(&self.stats).unwrap_or_default();
+            if let Ok(stats) = serde_json::from_str(&text) {
+                return Ok(stats);
             }
             std::thread::sleep(Duration::from_millis(2));
         }

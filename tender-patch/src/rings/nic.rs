@@ -2,6 +2,8 @@
 
 use super::{STATUS, Shared};
 use crate::{
+    capture::Capture,
+    memory::Memory,
     sys,
     tap::{Tap, VNET_HEADER},
 };
@@ -21,6 +23,31 @@ pub(super) struct Nic {
     pub(super) tap: Tap,
     pub(super) rings: Option<(RawMemory, Pair<RawMemory>)>,
     epoch: u32,
+    /// The only address that frames may come from, if only one may.
+    source: Option<[u8; 6]>,
+    capture: Option<Capture>,
+}
+
+/// Bytes of an Ethernet header.
+const ETHERNET: usize = 14;
+
+/// What the policy on sent frames looked at, copied so that the guest cannot change it any more.
+struct Head {
+    bytes: [u8; ETHERNET],
+    /// Bytes that are sent from the copy.
+    len: usize,
+}
+
+impl Head {
+    const NONE: Head = Head { bytes: [0; ETHERNET], len: 0 };
+
+    /// Looks at a frame that starts with `first`; `None` if it may not be sent.
+    fn check(memory: &Memory, first: Span, source: Option<[u8; 6]>) -> Option<Head> {
+        let Some(source) = source else { return Some(Head::NONE) };
+        let mut head = Head { bytes: [0; ETHERNET], len: ETHERNET };
+        let whole = first.len as usize >= ETHERNET && memory.read(first.address, &mut head.bytes);
+        (whole && head.bytes[6..12] == source).then_some(head)
+    }
 }
 
 /// The header in front of each frame on a tap that has it (struct virtio_net_hdr).
@@ -66,14 +93,14 @@ impl VnetHeader {
 
 /// I/O vectors for one frame: the vnet header's and the buffers'.
 struct Vectors {
-    all: [libc::iovec; MAX_FRAGS + 1],
+    all: [libc::iovec; MAX_FRAGS + 2],
     len: usize,
 }
 
 impl Vectors {
     fn new() -> Vectors {
         let none = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
-        Vectors { all: [none; MAX_FRAGS + 1], len: 0 }
+        Vectors { all: [none; MAX_FRAGS + 2], len: 0 }
     }
 
     fn push(&mut self, vector: libc::iovec) {
@@ -85,14 +112,38 @@ impl Vectors {
         self.push(libc::iovec { iov_base: header.as_mut_ptr().cast(), iov_len: VNET_HEADER });
     }
 
+    /// A frame's bytes, its first ones from the checked copy.
+    fn frame(&mut self, memory: &Memory, head: &mut Head, spans: &[Span]) -> Result<(), Violation> {
+        let mut skip = head.len;
+        if skip > 0 {
+            self.push(libc::iovec { iov_base: head.bytes.as_mut_ptr().cast(), iov_len: skip });
+        }
+        for span in spans {
+            let mut vector = memory.iovec(*span).ok_or(Violation::Range)?;
+            // Only the first has bytes in the copy, and it has all of them.
+            vector.iov_base = vector.iov_base.wrapping_byte_add(skip);
+            vector.iov_len -= skip;
+            skip = 0;
+            if vector.iov_len > 0 {
+                self.push(vector);
+            }
+        }
+        Ok(())
+    }
+
     fn as_slice(&self) -> &[libc::iovec] {
         &self.all[..self.len]
     }
 }
 
 impl Nic {
-    pub(super) fn new(handle: u64, tap: Tap) -> Nic {
-        Nic { handle, tap, rings: None, epoch: 0 }
+    pub(super) fn new(
+        handle: u64,
+        tap: Tap,
+        source: Option<[u8; 6]>,
+        capture: Option<Capture>,
+    ) -> Nic {
+        Nic { handle, tap, rings: None, epoch: 0, source, capture }
     }
 
     /// Takes rings over, and tells the guest in which epoch.
@@ -129,7 +180,16 @@ impl Nic {
         let result = pair.tx.refresh().and_then(|_| {
             while count < budget {
                 let Some(frame) = pair.tx.next()? else { break };
-                if !send_frame(&self.tap, shared, frame)? {
+                let Some(mut head) = Head::check(&shared.memory, frame.spans()[0], self.source)
+                else {
+                    counters.tx_filtered.add(1);
+                    count += 1;
+                    continue;
+                };
+                if let Some(capture) = &mut self.capture {
+                    capture.add(&shared.memory, frame.spans().iter().copied(), frame.len);
+                }
+                if !send_frame(&self.tap, shared, &mut head, frame)? {
                     counters.tx_dropped.add(1);
                 }
                 bytes += frame.len;
@@ -143,6 +203,7 @@ impl Nic {
             counters.tx_frames.add(count as u64);
             counters.tx_bytes.add(bytes as u64);
             counters.tx_batches.add(1);
+            self.flush();
         }
         if let Err(violation) = result {
             self.broken(shared, violation);
@@ -187,6 +248,9 @@ impl Nic {
             if len == 0 {
                 continue;
             }
+            if let (Some(capture), Ok(buffers)) = (&mut self.capture, pair.rx.buffers()) {
+                capture.add(&shared.memory, buffers, len);
+            }
             pair.rx.commit(len, VnetHeader::info(header));
             bytes += len;
             count += 1;
@@ -196,11 +260,18 @@ impl Nic {
             counters.rx_frames.add(count as u64);
             counters.rx_bytes.add(bytes as u64);
             counters.rx_batches.add(1);
+            self.flush();
         }
         if let Err(violation) = result {
             self.broken(shared, violation);
         }
         count
+    }
+
+    fn flush(&mut self) {
+        if let Some(capture) = &mut self.capture {
+            capture.flush();
+        }
     }
 
     /// The device's bit when the guest has frames to take.
@@ -238,11 +309,20 @@ impl Nic {
         if self.tap.vnet {
             vectors.header(&mut header);
         }
-        let Some(vector) = shared.memory.iovec(frame) else { return false };
-        vectors.push(vector);
-        // SAFETY: the header lives here, and the frame is guest memory.
-        let sent = unsafe { sys::writev(&self.tap, vectors.as_slice()) }.is_ok();
         let counters = &shared.stats.counters;
+        let Some(mut head) = Head::check(&shared.memory, frame, self.source) else {
+            counters.tx_filtered.add(1);
+            return true;
+        };
+        if vectors.frame(&shared.memory, &mut head, &[frame]).is_err() {
+            return false;
+        }
+        if let Some(capture) = &mut self.capture {
+            capture.add(&shared.memory, [frame], frame.len as usize);
+            capture.flush();
+        }
+        // SAFETY: the headers live here, and the frame is guest memory.
+        let sent = unsafe { sys::writev(&self.tap, vectors.as_slice()) }.is_ok();
         if sent {
             counters.tx_frames.add(1);
             counters.tx_bytes.add(frame.len.into());
@@ -264,7 +344,11 @@ impl Nic {
         vectors.push(shared.memory.iovec(buffer)?);
         // SAFETY: the header lives here; the buffer is guest memory, to which no reference exists.
         let len = unsafe { sys::readv(&self.tap, vectors.as_slice()) }.ok()?;
-        let len = len.saturating_sub(head);
+        let len = len.saturating_sub(head).min(buffer.len as usize);
+        if let Some(capture) = &mut self.capture {
+            capture.add(&shared.memory, [buffer], len);
+            capture.flush();
+        }
         let counters = &shared.stats.counters;
         counters.rx_frames.add(1);
         counters.rx_bytes.add(len as u64);
@@ -273,15 +357,18 @@ impl Nic {
     }
 }
 
-fn send_frame(tap: &Tap, shared: &Shared, frame: &TxFrame) -> Result<bool, Violation> {
+fn send_frame(
+    tap: &Tap,
+    shared: &Shared,
+    head: &mut Head,
+    frame: &TxFrame,
+) -> Result<bool, Violation> {
     let mut header = VnetHeader::of(frame).encode();
     let mut vectors = Vectors::new();
     if tap.vnet {
         vectors.header(&mut header);
     }
-    for span in frame.spans() {
-        vectors.push(shared.memory.iovec(*span).ok_or(Violation::Range)?);
-    }
-    // SAFETY: the header lives here, and the spans are guest memory.
+    vectors.frame(&shared.memory, head, frame.spans())?;
+    // SAFETY: the headers live here, and the spans are guest memory.
     Ok(unsafe { sys::writev(tap, vectors.as_slice()) }.is_ok())
 }

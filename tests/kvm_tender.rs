@@ -1,0 +1,149 @@
+//! What the tender gives up, keeps away from the guest, and tells about it.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::PathBuf,
+    process::Command,
+};
+use testbed::{Guest, Network, need};
+
+fn service() -> SocketAddr {
+    "10.0.0.2:9000".parse().unwrap()
+}
+
+/// A folder of this test's own.
+fn folder(name: &str) -> PathBuf {
+    let dir = std::env::temp_dir().join(format!("zerohop-{name}-{}", std::process::id()));
+    let _ = fs::remove_dir_all(&dir);
+    fs::create_dir_all(&dir).unwrap();
+    dir
+}
+
+fn boot(options: &[&str]) -> (Network, Guest) {
+    let (tender, image) = (testbed::tender().unwrap(), testbed::image("echo").unwrap());
+    let network = Network::enter().unwrap();
+    network.tap("tap0", "10.0.0.1/24").unwrap();
+    let all = [&["--mem=16", "--net:service=tap0"], options].concat();
+    let guest = Guest::boot(&tender, &all, &image, &[]).unwrap();
+    (network, guest)
+}
+
+fn echo(stream: &mut TcpStream, data: &[u8]) {
+    stream.write_all(data).unwrap();
+    let mut back = vec![0; data.len()];
+    stream.read_exact(&mut back).unwrap();
+    assert_eq!(back, data);
+}
+
+#[test]
+fn every_thread_is_confined_before_the_guest_talks() {
+    need!(testbed::kvm(), testbed::taps());
+    let (_network, mut guest) = boot(&["--user=nobody"]);
+    guest.wait_for(service()).unwrap();
+    let tasks: Vec<_> = fs::read_dir(format!("/proc/{}/task", guest.pid())).unwrap().collect();
+    let mut confined = 0;
+    for task in tasks {
+        let status = fs::read_to_string(task.unwrap().path().join("status")).unwrap();
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("");
+            line.split_whitespace().next().unwrap_or("").to_string()
+        };
+        if field("Name:").starts_with("kvm-") {
+            // The kernel's own.
+            continue;
+        }
+        assert_eq!(field("NoNewPrivs:"), "1", "{status}");
+        assert_eq!(field("Seccomp:"), "2", "{status}");
+        for set in ["CapInh:", "CapPrm:", "CapEff:", "CapAmb:"] {
+            assert_eq!(field(set).trim_matches('0'), "", "{status}");
+        }
+        assert_ne!(field("Uid:"), "0", "{status}");
+        confined += 1;
+    }
+    assert_eq!(confined, 3, "the vCPU's, the rings' and the signals' thread");
+    let ended = guest.terminate().unwrap();
+    assert_eq!(ended.code, Some(1), "{}", ended.output);
+}
+
+#[test]
+fn an_unknown_user_is_named() {
+    need!(testbed::kvm(), testbed::taps());
+    let (_network, guest) = boot(&["--user=nobody-of-that-name"]);
+    let ended = guest.wait().unwrap();
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.output.contains("--user=nobody-of-that-name"), "{}", ended.output);
+}
+
+#[test]
+fn a_capture_has_every_frame_and_is_read_by_tshark() {
+    need!(testbed::kvm(), testbed::taps(), testbed::tool("tshark"));
+    for io in ["--io=shmring", "--io=hypercall"] {
+        let dir = folder("capture");
+        let file = dir.join("capture.pcap");
+        let (_network, mut guest) = boot(&[io, &format!("--pcap:service={}", file.display())]);
+        let mut stream = guest.wait_for(service()).unwrap();
+        let data = vec![b'z'; 100_000];
+        echo(&mut stream, &data);
+        let stats = guest.stats().unwrap();
+        let frames = stats["tx_frames"].as_u64().unwrap() + stats["rx_frames"].as_u64().unwrap();
+        drop(stream);
+        guest.terminate().unwrap();
+        let fields = ["-T", "fields", "-e", "ip.src", "-e", "tcp.len", "-e", "_ws.malformed"];
+        let read = Command::new("tshark").arg("-r").arg(&file).args(fields).output().unwrap();
+        assert!(read.status.success(), "{read:?}");
+        let text = String::from_utf8_lossy(&read.stdout);
+        assert!(text.lines().count() as u64 >= frames, "{frames} frames: {text}");
+        assert!(!text.contains("alformed"), "{text}");
+        let echoed: usize = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("10.0.0.2\t")?.trim().parse::<usize>().ok())
+            .sum();
+        assert!(echoed >= data.len(), "{echoed}");
+        fs::remove_dir_all(&dir).unwrap();
+    }
+}
+
+/// The echo image with an instruction that faults at the start of `function`.
+fn broken_image(dir: &std::path::Path, function: &str) -> PathBuf {
+    let path = testbed::image("echo").unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    let names = Command::new("nm").arg("-C").arg(&path).output().unwrap();
+    let names = String::from_utf8(names.stdout).unwrap();
+    let line = names.lines().find(|line| line.contains(function)).unwrap();
+    let address = usize::from_str_radix(line.split(' ').next().unwrap(), 16).unwrap();
+    // Text is the first segment: a page into the file, at 1 MiB in memory.
+    let at = address - 0x10_0000 + 0x1000;
+    bytes[at..at + 2].copy_from_slice(&[0x0f, 0x0b]);
+    let broken = dir.join("broken.hvt");
+    fs::write(&broken, bytes).unwrap();
+    broken
+}
+
+#[test]
+fn a_crash_names_the_calls_and_leaves_a_core_file() {
+    need!(testbed::kvm(), testbed::taps(), testbed::tool("nm"));
+    let dir = folder("crash");
+    let image = broken_image(&dir, "zerohop::rt::executor::Executor::run");
+    let network = Network::enter().unwrap();
+    network.tap("tap0", "10.0.0.1/24").unwrap();
+    let core = format!("--dumpcore={}", dir.display());
+    let options = ["--mem=16", "--net:service=tap0", &core];
+    let guest = Guest::boot(&testbed::tender().unwrap(), &options, &image, &[]).unwrap();
+    let ended = guest.wait().unwrap();
+    assert_eq!(ended.code, Some(255), "{}", ended.output);
+    for part in ["invalid opcode", "rip", "Executor::run+0x0", "hvt::service::run", "core file:"] {
+        assert!(ended.output.contains(part), "no `{part}` in: {}", ended.output);
+    }
+    let core = ended.output.split("core file: ").nth(1).unwrap().trim();
+    let bytes = fs::read(core).unwrap();
+    assert_eq!(&bytes[..4], b"\x7fELF");
+    if testbed::tool("gdb").is_ok() {
+        let gdb = ["-batch", "-nx", "-ex", "bt"];
+        let output = Command::new("gdb").args(gdb).arg(&image).arg(core).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains("Executor::run") && text.contains("hvt::service::run"), "{text}");
+    }
+    fs::remove_dir_all(&dir).unwrap();
+}
