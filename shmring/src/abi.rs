@@ -222,7 +222,7 @@ pub const STAT_LEN: u64 = 32;
 /// Bytes of a record's name.
 pub const STAT_NAME: usize = 24;
 /// Most statistics records.
-pub const MAX_STATS: u32 = 64;
+pub const MAX_STATS: u32 = 256;
 /// Stride of a class that covers memory as a whole.
 pub const MEM_STRIDE: u32 = 65_536;
 

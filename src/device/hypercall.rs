@@ -1,7 +1,7 @@
 //! Standard hvt mode: a hypercall a frame.
 #![forbid(unsafe_code)]
 
-use super::{Device, DeviceInfo, DeviceStats};
+use super::{Device, DeviceInfo, DeviceStats, mtu_of_one_buffer};
 use crate::{
     Pool, Slice,
     frame::{Offloads, RxMeta, RxQueue, TxQueue},
@@ -12,6 +12,9 @@ use crate::{
     time::{Duration, Instant},
     wire::MacAddr,
 };
+
+/// Bytes left free in front of a received frame.
+const HEADROOM: usize = 64;
 
 /// A network device of a tender without rings.
 pub(crate) struct HypercallDevice {
@@ -25,6 +28,7 @@ pub(crate) struct HypercallDevice {
 
 impl HypercallDevice {
     pub(crate) fn new(handle: u64, mac: MacAddr, mtu: u16, pool: Pool, clock: Clock) -> Self {
+        let mtu = mtu_of_one_buffer(mtu, pool.config().stride - HEADROOM);
         let info = DeviceInfo { mac, mtu, offloads: Offloads::empty(), io_mode: "hypercall" };
         let frame = alloc::vec![0; usize::from(mtu) + 18];
         HypercallDevice { info, handle, pool, clock, frame, stats: DeviceStats::default() }
@@ -43,11 +47,15 @@ impl Device for HypercallDevice {
     fn receive(&mut self, queue: &mut RxQueue, budget: usize) -> usize {
         for count in 0..budget {
             let Some(mut buf) = self.pool.alloc() else { return count };
-            buf.reset(64);
+            buf.reset(HEADROOM);
             let room = buf.tailroom();
             let Some(len) = hypercall::net_read(self.handle, buf.append(room)) else {
                 return count;
             };
+            if len == room {
+                self.stats.dropped += 1;
+                continue;
+            }
             buf.truncate(len);
             queue.push(RxMeta::default(), buf.freeze(), []);
         }

@@ -1,6 +1,5 @@
 //! Where frames come from and go to.
 
-use crate::wire::MacAddr;
 #[cfg(not(feature = "host"))]
 pub(crate) mod hypercall;
 pub mod ring;
@@ -11,6 +10,7 @@ use crate::{
     Pool,
     frame::{Offloads, RxQueue, TxQueue},
     time::Instant,
+    wire::MacAddr,
 };
 
 /// What a device is and can do.
@@ -33,6 +33,13 @@ pub struct DeviceStats {
     pub payload_bytes_copied: u64,
     /// Frames that were not sent: too many pieces, or no buffer for copies.
     pub dropped: u64,
+}
+
+/// The largest IP packet that a device takes which reads each frame into `room` bytes of one
+/// buffer. A frame that fills them all was cut.
+#[cfg(any(test, not(feature = "host")))]
+pub(crate) fn mtu_of_one_buffer(mtu: u16, room: usize) -> u16 {
+    mtu.min((room - crate::wire::ethernet::HEADER_LEN - 1) as u16)
 }
 
 /// A source and sink of Ethernet frames, in batches.

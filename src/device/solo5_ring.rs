@@ -6,7 +6,7 @@
 //! thread works while the guest does; else a hypercall is quicker than waking the thread.
 #![forbid(unsafe_code)]
 
-use super::{Device, DeviceInfo};
+use super::{Device, DeviceInfo, DeviceStats, mtu_of_one_buffer};
 use crate::{
     PacketBuf, Pool, Slice,
     frame::{RxMeta, RxQueue, TxQueue},
@@ -84,13 +84,16 @@ pub(crate) struct Solo5RingDevice<M, H> {
     broken: bool,
     /// Payload bytes gathered into one piece, since an entry names only one.
     copied: u64,
+    /// Frames that did not fit into a buffer.
+    dropped: u64,
 }
 
 impl<M: SharedMemory, H: Host> Solo5RingDevice<M, H> {
     /// A device over the ring in `memory`, [`LEN`] zeroed bytes that the tender serves.
     pub(crate) fn new(info: DeviceInfo, handle: u32, pool: Pool, memory: M, host: H) -> Self {
+        let mtu = mtu_of_one_buffer(info.mtu, pool.config().stride - HEADROOM);
         Solo5RingDevice {
-            info,
+            info: DeviceInfo { mtu, ..info },
             handle,
             pool,
             memory,
@@ -106,6 +109,7 @@ impl<M: SharedMemory, H: Host> Solo5RingDevice<M, H> {
             blocked: false,
             broken: false,
             copied: 0,
+            dropped: 0,
         }
     }
 
@@ -185,7 +189,9 @@ impl<M: SharedMemory, H: Host> Solo5RingDevice<M, H> {
             if verdict as u32 != id || len as usize > buf.len() {
                 return Err(Broken);
             }
-            if verdict >> 32 == 0 && len > 0 {
+            if verdict >> 32 == 0 && len as usize == buf.len() {
+                self.dropped += 1;
+            } else if verdict >> 32 == 0 && len > 0 {
                 buf.truncate(len as usize);
                 queue.push(RxMeta::default(), buf.freeze(), []);
                 frames += 1;
@@ -213,6 +219,10 @@ impl<M: SharedMemory, H: Host> Solo5RingDevice<M, H> {
             buf.reset(HEADROOM);
             let room = buf.tailroom();
             let Some(len) = self.host.read(buf.append(room)) else { return count };
+            if len == room {
+                self.dropped += 1;
+                continue;
+            }
             buf.truncate(len);
             queue.push(RxMeta::default(), buf.freeze(), []);
         }
@@ -223,6 +233,10 @@ impl<M: SharedMemory, H: Host> Solo5RingDevice<M, H> {
 impl<M: SharedMemory, H: Host> Device for Solo5RingDevice<M, H> {
     fn info(&self) -> &DeviceInfo {
         &self.info
+    }
+
+    fn stats(&self) -> DeviceStats {
+        DeviceStats { payload_bytes_copied: self.copied, dropped: self.dropped }
     }
 
     fn pool(&self) -> &Pool {

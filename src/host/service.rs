@@ -52,7 +52,11 @@ where
     F: Future<Output = T> + 'static,
     T: Outcome + 'static,
 {
-    let all: Vec<String> = std::env::args().skip(1).collect();
+    let all = std::env::args_os().skip(1).map(std::ffi::OsString::into_string);
+    let Ok(all) = all.collect::<Result<Vec<_>, _>>() else {
+        eprintln!("an argument is no UTF-8");
+        return 1;
+    };
     if all.is_empty() {
         println!("{}", manifest(name));
         return 0;
@@ -86,7 +90,7 @@ where
     if log::set_logger(&Stdout).is_ok() {
         log::set_max_level(log_level(others.iter().copied()));
     }
-    let args = Args::parse(others.into_iter()).map_err(|e| format!("{e}\n{HELP}"))?;
+    let args = Args::parse(others.into_iter()).map_err(|e| format!("{e}; try --help"))?;
     let tap = Tap::open(&tap["--tap=".len()..])?;
     Ok(crate::service::run(Process(std::time::Instant::now()), tap, None, args, main))
 }

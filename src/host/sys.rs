@@ -30,6 +30,7 @@ impl Request {
 
 const TUNSETIFF: Opcode = 0x4004_54ca;
 const TUNSETOFFLOAD: Opcode = 0x4004_54d0;
+const TUNSETVNETHDRSZ: Opcode = 0x4004_54d8;
 const SIOCGIFMTU: Opcode = 0x8921;
 
 /// Makes an open tun device the interface of the request.
@@ -42,6 +43,12 @@ pub(super) fn set_interface(fd: impl AsFd, request: &mut Request) -> io::Result<
 pub(super) fn set_offload(fd: impl AsFd, bits: usize) -> io::Result<()> {
     // SAFETY: TUNSETOFFLOAD takes a number.
     unsafe { ioctl::ioctl(fd, ioctl::IntegerSetter::<TUNSETOFFLOAD>::new_usize(bits)) }
+}
+
+/// Sets the length of the header in front of each frame.
+pub(super) fn set_header_len(fd: impl AsFd, len: i32) -> io::Result<()> {
+    // SAFETY: TUNSETVNETHDRSZ reads an int.
+    unsafe { ioctl::ioctl(fd, ioctl::Setter::<TUNSETVNETHDRSZ, i32>::new(len)) }
 }
 
 /// Fills the interface's MTU into the request.

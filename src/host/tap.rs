@@ -58,6 +58,9 @@ impl Tap {
         )
         .map_err(|e| format!("could not open a socket: {e}"))?;
         // Not by sysfs, which may show another network namespace's.
+        if name.is_empty() {
+            return Err("--tap= needs the name of a tap, as in --tap=tap100".into());
+        }
         rustix::net::netdevice::name_to_index(&socket, name).map_err(|_| {
             format!("no network interface `{name}`; make it with `ip tuntap add {name} mode tap`")
         })?;
@@ -65,7 +68,10 @@ impl Tap {
         let mut request =
             Request::new(name, IFF_TAP | IFF_NO_PI | IFF_VNET_HDR).ok_or_else(long)?;
         sys::set_interface(&fd, &mut request)
-            .map_err(|e| format!("could not attach to the tap {name}: {e}"))?;
+            .map_err(|e| format!("could not attach to the tap {name}: {}", hint(name, e)))?;
+        // A tap that outlives its users keeps what the last one set.
+        sys::set_header_len(&fd, HEADER as i32)
+            .map_err(|e| format!("the tap {name} takes no headers: {e}"))?;
         sys::set_offload(&fd, CSUM_TSO4_TSO6)
             .map_err(|e| format!("the tap {name} takes no offloads: {e}"))?;
         let mut request = Request::new(name, 0).ok_or_else(long)?;
@@ -103,6 +109,18 @@ impl Tap {
         }
         let len = readv(&self.fd, &mut vectors).ok()?;
         Some((len.saturating_sub(HEADER), rx_meta(&header)))
+    }
+}
+
+fn hint(name: &str, error: rustix::io::Errno) -> String {
+    use rustix::io::Errno;
+    match error {
+        Errno::PERM => {
+            format!("no permission; make it with `ip tuntap add {name} mode tap user $USER`")
+        }
+        Errno::BUSY => "another process uses it".into(),
+        Errno::INVAL => "it is no tap".into(),
+        _ => error.to_string(),
     }
 }
 

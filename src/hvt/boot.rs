@@ -2,6 +2,7 @@
 
 use super::manifest::Manifest;
 use core::{
+    ops::Range,
     ptr::NonNull,
     sync::atomic::{AtomicPtr, Ordering},
 };
@@ -26,6 +27,8 @@ static HEAP: Talck<AssumeUnlockable, ErrOnOom> = Talc::new(ErrOnOom).lock();
 
 const PAGE: u64 = 4096;
 const CMDLINE: usize = 8192;
+/// Bytes of a heap below which no service runs.
+const LEAST: usize = 1 << 20;
 
 unsafe extern "C" {
     static zerohop_image_end: u8;
@@ -42,16 +45,26 @@ fn stack_size(memory: u64) -> u64 {
 /// To be called once, first, with what the tender passed.
 pub(super) unsafe fn init(info: *const Info) {
     INFO.store(info.cast_mut(), Ordering::Relaxed);
-    let memory = self::memory();
-    let start = (&raw const zerohop_image_end as u64).max(self::info().kernel_end);
-    let start = start.next_multiple_of(PAGE);
-    let end = memory - stack_size(memory) - PAGE;
+    let Range { start, end } = span();
     let span = Span::new(start as *mut u8, end as *mut u8);
     // SAFETY: nothing else uses the memory between the image and the stack's guard.
-    if unsafe { HEAP.lock().claim(span) }.is_err() {
+    if heap() < LEAST || unsafe { HEAP.lock().claim(span) }.is_err() {
         super::console::print("no memory for a heap; raise --mem\n");
         super::hypercall::halt(1);
     }
+}
+
+/// The addresses of the heap.
+fn span() -> Range<u64> {
+    let memory = self::memory();
+    let start = (&raw const zerohop_image_end as u64).max(self::info().kernel_end);
+    start.next_multiple_of(PAGE)..memory - stack_size(memory) - PAGE
+}
+
+/// Bytes of the heap.
+pub(crate) fn heap() -> usize {
+    let Range { start, end } = span();
+    end.saturating_sub(start) as usize
 }
 
 /// The boot information.

@@ -55,6 +55,9 @@ fn pages(bytes: usize) -> Option<NonNull<u8>> {
     NonNull::new(unsafe { alloc_zeroed(layout) })
 }
 
+/// Heap that a connection may take, with its task and its share of the tables.
+const CONNECTION: usize = 4096;
+
 /// A pool of a quarter of memory, within bounds.
 fn pool() -> Option<Pool> {
     let stride = PoolConfig::default().stride;
@@ -192,10 +195,14 @@ where
     F: Future<Output = T> + 'static,
     T: Outcome + 'static,
 {
-    let args = match Args::parse(boot::cmdline().split(' ')) {
+    let mut args = match Args::parse(boot::cmdline().split(' ')) {
+        Ok(args) if args.help => {
+            super::console::print(&format!("{HELP}\n"));
+            return 0;
+        }
         Ok(args) => args,
         Err(problem) => {
-            super::console::print(&format!("{problem}\n{HELP}\n"));
+            super::console::print(&format!("{problem}; try --help\n"));
             return 1;
         }
     };
@@ -209,6 +216,9 @@ where
         log::error!("no memory for packet buffers; raise --mem");
         return 1;
     };
+    let heap = boot::heap().saturating_sub(pool.config().bytes());
+    let tcp = &mut args.stack.tcp;
+    tcp.max_connections = tcp.max_connections.min(heap / CONNECTION);
     let clock = Clock::new();
     let offer = boot::manifest().rings().filter(|offer| offer.major == MAJOR);
     let attached = offer.as_ref().and_then(|offer| attach(offer, handle, &pool));

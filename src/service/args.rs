@@ -14,7 +14,9 @@ Service arguments:
   --ipv4=CIDR           IPv4 address and prefix (default 10.0.0.2/24)
   --ipv4-gateway=IP     Router to other IPv4 networks
   --mtu=N               Largest IP packet, if smaller than the device's
-  --seed=N              Make every random choice from N: for tests only";
+  --seed=N              Make every random choice from N: for tests only
+  --help                Print this text
+  --                    What follows is the service's own";
 
 /// Parsed arguments.
 #[derive(Clone, Debug, Default)]
@@ -23,8 +25,10 @@ pub struct Args {
     pub stack: stack::Config,
     /// A fixed seed.
     pub seed: Option<[u8; 32]>,
-    /// What is left for the service.
+    /// What is left for the service: words without dashes, and all behind `--`.
     pub rest: Vec<String>,
+    /// The text of `--help` is asked for.
+    pub help: bool,
 }
 
 impl Args {
@@ -34,7 +38,12 @@ impl Args {
     /// A line that says what is wrong with which argument.
     pub fn parse<'a>(args: impl Iterator<Item = &'a str>) -> Result<Args, String> {
         let mut parsed = Args::default();
-        for (i, arg) in args.filter(|arg| !arg.is_empty()).enumerate() {
+        let mut args = args.filter(|arg| !arg.is_empty()).enumerate();
+        while let Some((i, arg)) = args.next() {
+            if arg == "--" {
+                parsed.rest.extend(args.map(|(_, arg)| arg.into()));
+                break;
+            }
             if i == 0 && arg.starts_with("--solo5:") {
                 continue;
             }
@@ -68,6 +77,8 @@ impl Args {
                 bytes[..8].copy_from_slice(&seed.to_le_bytes());
                 self.seed = Some(bytes);
             }
+            "--help" => self.help = true,
+            _ if arg.starts_with('-') => return Err("no such argument".into()),
             _ => self.rest.push(arg.into()),
         }
         Ok(())
@@ -80,19 +91,31 @@ mod tests {
 
     #[test]
     fn known_arguments_are_taken_and_others_left() {
-        let args =
-            ["--solo5:debug", "--ipv4=192.168.1.9/16", "--mtu=1400", "--seed=7", "--own", "x"];
+        let args = [
+            "--solo5:debug",
+            "--ipv4=192.168.1.9/16",
+            "--mtu=1400",
+            "--seed=7",
+            "x",
+            "--",
+            "--own",
+        ];
         let args = Args::parse(args.into_iter()).unwrap();
         assert_eq!(args.stack.addresses[0].to_string(), "192.168.1.9/16");
         assert_eq!(args.stack.mtu, Some(1400));
-        assert_eq!(args.rest, ["--own", "x"]);
+        assert_eq!(args.rest, ["x", "--own"]);
     }
 
     #[test]
     fn a_wrong_value_is_named() {
-        for bad in
-            ["--ipv4=10.0.0.2", "--ipv4=fd00::1/64", "--mtu=9", "--seed=x", "--ipv4-gateway=y"]
-        {
+        for bad in [
+            "--ipv4=10.0.0.2",
+            "--ipv4=fd00::1/64",
+            "--mtu=9",
+            "--seed=x",
+            "--ipv4-gateway=y",
+            "--ipv4-gatway=1.2.3.4",
+        ] {
             assert!(Args::parse([bad].into_iter()).unwrap_err().starts_with(bad));
         }
     }

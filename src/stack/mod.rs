@@ -158,11 +158,6 @@ impl Stack {
         [
             ("payload_bytes_copied", copied),
             ("device_dropped", self.device.dropped),
-            ("tcp_retransmits", tcp.retransmits),
-            ("tcp_timeouts", tcp.timeouts),
-            ("tcp_segments_in", tcp.segments_in),
-            ("tcp_segments_out", tcp.segments_out),
-            ("tcp_dropped_checksum", tcp.dropped_checksum),
             ("udp_received", udp.received),
             ("udp_sent", udp.sent),
             ("udp_queue_full", udp.queue_full),
@@ -175,6 +170,7 @@ impl Stack {
             ("neighbor_lost", ip.neighbor_lost),
         ]
         .into_iter()
+        .chain(tcp.iter().filter(|(name, _)| *name != "tcp_payload_bytes_copied"))
         .chain(self.stats.named())
     }
 

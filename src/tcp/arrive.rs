@@ -7,7 +7,7 @@ use super::{
     error::Error,
     segment::Segment,
     state::State,
-    text::Text,
+    text::{Text, is_short},
 };
 use crate::{Pool, frame::Chain, ip::Ecn, time::Duration, wire::tcp::Flags};
 
@@ -32,7 +32,7 @@ impl Conn {
     ) -> Reply {
         self.timers.heard_at = cx.now;
         self.timers.probes = 0;
-        if self.predicted(seg) {
+        if self.predicted(seg) && !(seg.len > 0 && is_short(pool)) {
             self.take_timestamp(cx, seg);
             let window = u32::from(seg.window) << self.snd_wscale;
             if !self.board.is_empty() || window != self.snd_wnd {

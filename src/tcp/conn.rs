@@ -30,6 +30,10 @@ use shmring::pool::Charge;
 
 /// The receive buffer before it is tuned.
 pub(crate) const INITIAL_RECEIVE_BUFFER: u32 = 0xffff;
+/// The same when memory is short.
+const LEAST_RECEIVE_BUFFER: u32 = 4096;
+/// The send buffer before the congestion window asks for more.
+const INITIAL_SEND_BUFFER: usize = 256 << 10;
 
 pub(crate) struct Conn {
     pub(crate) key: Key,
@@ -154,6 +158,9 @@ impl Conn {
         let tuple = Tuple { local: flow.local, remote: flow.remote, local_port, remote_port };
         let iss = cx.initial_sequence(&tuple);
         let max = options.receive_buffer.unwrap_or(cx.config.max_receive_buffer).max(2048);
+        // A newcomer is promised an eighth of what is left.
+        let share = u32::try_from(cx.room() / 8).unwrap_or(u32::MAX).max(LEAST_RECEIVE_BUFFER);
+        let first = options.receive_buffer.unwrap_or(share);
         Conn {
             key,
             flow,
@@ -210,7 +217,7 @@ impl Conn {
             round_end: 0,
             pace_at: Instant::ZERO,
             lent: None,
-            rcv_buf: max.min(INITIAL_RECEIVE_BUFFER),
+            rcv_buf: max.min(INITIAL_RECEIVE_BUFFER).min(first),
             tune_copied: 0,
             tune_space: 0,
             tune_at: cx.now,
@@ -334,10 +341,12 @@ impl Conn {
         })
     }
 
-    /// Charges the memory limit for what the queues hold now.
+    /// Charges the memory limit for what the queues hold now and what the peer may send.
     #[inline]
     pub(crate) fn recharge(&mut self, cx: &mut Core) {
-        let charge = self.send.charge() + self.recv.charge();
+        // An announced window is a promise of memory.
+        let promised = if self.state.can_receive() { self.announced() as usize } else { 0 };
+        let charge = self.send.pinned() + self.recv.charge() + promised;
         cx.memory = cx.memory + charge - self.charged;
         self.charged = charge;
     }
@@ -348,7 +357,8 @@ impl Conn {
         match self.options.send_buffer {
             Some(fixed) => fixed as usize,
             None => {
-                (2 * self.window.cwnd as usize).clamp(256 << 10, cx.config.max_send_buffer as usize)
+                let wanted = (2 * self.window.cwnd as usize).max(INITIAL_SEND_BUFFER);
+                wanted.min(cx.config.max_send_buffer as usize)
             }
         }
     }

@@ -57,7 +57,7 @@ pub(crate) struct Core {
     pub(crate) output: VecDeque<u32>,
     /// Connections and listeners with events, each once.
     pub(crate) events: VecDeque<Source>,
-    /// Bytes that all queues together are charged for.
+    /// Bytes that all queues together hold, and that peers were promised to have room for.
     pub(crate) memory: usize,
     /// Connections that entered TIME-WAIT, the oldest first; some may have left it.
     pub(crate) time_wait: VecDeque<u32>,
@@ -123,6 +123,12 @@ impl Core {
     pub(crate) fn clock_offset(&self, local: IpAddr, remote: IpAddr) -> u32 {
         let tuple = Tuple { local, remote, local_port: 0, remote_port: 0 };
         tuple.hash(&self.clock) as u32
+    }
+
+    /// Bytes that are neither held nor promised.
+    #[inline]
+    pub(crate) fn room(&self) -> usize {
+        self.config.memory.saturating_sub(self.memory)
     }
 
     /// The timestamp clock: milliseconds.

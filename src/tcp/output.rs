@@ -508,7 +508,7 @@ impl Conn {
         let acks = flags.contains(Flags::ACK);
         let window = match (is_syn, acks) {
             (true, _) => self.syn_window(),
-            _ => self.select_window(cx, net.pool()),
+            _ => self.select_window(cx),
         };
         let header = Header {
             src_port: self.local_port,

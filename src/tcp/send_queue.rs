@@ -10,6 +10,8 @@ pub(crate) struct SendQueue {
     /// Pieces with the sequence number of their first byte.
     pieces: VecDeque<(SeqNum, Slice)>,
     bytes: usize,
+    /// Memory that the pieces keep from being reused, a buffer that several share counted for each.
+    pinned: usize,
     /// After the last byte written.
     end: SeqNum,
     /// The piece that was looked up last.
@@ -18,7 +20,7 @@ pub(crate) struct SendQueue {
 
 impl SendQueue {
     pub(crate) const fn new(start: SeqNum) -> SendQueue {
-        SendQueue { pieces: VecDeque::new(), bytes: 0, end: start, cursor: 0 }
+        SendQueue { pieces: VecDeque::new(), bytes: 0, pinned: 0, end: start, cursor: 0 }
     }
 
     /// The sequence number after the last byte written.
@@ -33,8 +35,15 @@ impl SendQueue {
         self.bytes + self.pieces.len() * PIECE_COST
     }
 
+    /// Bytes of memory that the queue holds.
+    #[inline]
+    pub(crate) fn pinned(&self) -> usize {
+        self.pinned
+    }
+
     pub(crate) fn push(&mut self, slice: Slice) {
         let len = slice.len();
+        self.pinned += slice.pinned();
         self.pieces.push_back((self.end, slice));
         self.bytes += len;
         self.end += len as u32;
@@ -47,6 +56,7 @@ impl SendQueue {
             && *start + slice.len() as u32 <= una
         {
             self.bytes -= slice.len();
+            self.pinned -= slice.pinned();
             self.pieces.pop_front();
             self.cursor = self.cursor.saturating_sub(1);
         }
@@ -75,6 +85,7 @@ impl SendQueue {
     pub(crate) fn clear(&mut self) {
         self.pieces = VecDeque::new();
         self.bytes = 0;
+        self.pinned = 0;
         self.cursor = 0;
     }
 

@@ -216,10 +216,10 @@ impl Tcp {
             _ => {}
         }
         let cx = &mut self.cx;
-        let room = conn
-            .send_buffer(cx)
-            .saturating_sub(conn.send.charge())
-            .min(cx.config.memory.saturating_sub(cx.memory));
+        // Whoever has nothing in flight may always write a little: only its own ACKs wake it.
+        let least = if conn.send.charge() == 0 { 2 * conn.mss as usize } else { 0 };
+        let room = conn.send_buffer(cx).saturating_sub(conn.send.charge());
+        let room = room.min(cx.room().max(least));
         let n = data.len().min(room);
         if n < data.len() {
             conn.write_blocked = true;

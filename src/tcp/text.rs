@@ -10,6 +10,12 @@ use super::{
 };
 use crate::{Pool, frame::Chain, wire::tcp::Flags};
 
+/// Whether so few buffers are free that no more may be held: a device takes up to 36 for a frame.
+#[inline]
+pub(crate) fn is_short(pool: &Pool) -> bool {
+    pool.available() < (pool.config().count / 16).max(40)
+}
+
 /// What became of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Text {
@@ -67,6 +73,16 @@ impl Conn {
             }
             if self.state == State::TimeWait && seg.has(Flags::FIN) {
                 self.start_life(cx);
+            }
+            return Text::Taken;
+        }
+        if seg.len > 0 && is_short(pool) {
+            // The device needs buffers to receive the ACKs that free some. The peer sends this
+            // again; it has its ACK, but no faster than delayed ones.
+            cx.stats.dropped_memory += 1;
+            payload.clear();
+            if self.timers.ack == NEVER {
+                self.timers.ack = cx.now.plus_nanos(DELAYED_ACK.as_nanos() as u64);
             }
             return Text::Taken;
         }
@@ -143,7 +159,7 @@ impl Conn {
         let mut kept = false;
         while let Some(slice) = payload.pop() {
             let len = slice.len() as u32;
-            if cx.memory < cx.config.memory {
+            if cx.room() > 0 {
                 match self.recv.insert(seq, slice) {
                     Inserted::Kept => kept = true,
                     Inserted::Duplicate => {}

@@ -2,7 +2,7 @@
 //! it grows to the bandwidth-delay product.
 
 use super::{conn::Conn, core::Core, timers::NEVER};
-use crate::{Pool, Slice, time::Duration};
+use crate::{Slice, time::Duration};
 use shmring::pool::Charge;
 
 /// What a buffer counts for in the window.
@@ -33,7 +33,7 @@ impl Conn {
     }
 
     /// Bytes that the peer may still send, as announced.
-    fn announced(&self) -> u32 {
+    pub(crate) fn announced(&self) -> u32 {
         if self.rcv_adv > self.rcv_nxt { self.rcv_adv - self.rcv_nxt } else { 0 }
     }
 
@@ -56,22 +56,23 @@ impl Conn {
         self.rcv_buf.saturating_sub(held)
     }
 
-    /// Whether the instance or the pool is so short of memory that no more is announced.
-    fn is_memory_short(cx: &Core, pool: &Pool) -> bool {
-        let stats = pool.stats();
-        cx.memory >= cx.config.memory || stats.free < stats.total / 8
+    /// The largest window that memory allows: what was announced, and half of what nobody was
+    /// promised. Whoever has nothing may always send two segments.
+    fn affordable(&self, cx: &Core) -> u32 {
+        let room = u32::try_from(cx.room() / 2).unwrap_or(u32::MAX);
+        let announced = self.announced();
+        let least = if self.recv.len() == 0 { 2 * self.mss } else { 0 };
+        announced.saturating_add(room).max(least)
     }
 
     /// RFC 9293, 3.8.6.2.2: the edge moves by at least a segment or half the buffer; RFC 9293,
     /// 3.8.6: it never moves back.
     #[inline]
-    pub(crate) fn select_window(&mut self, cx: &Core, pool: &Pool) -> u16 {
+    pub(crate) fn select_window(&mut self, cx: &mut Core) -> u16 {
         let scale = self.rcv_wscale;
         let announced = self.announced();
-        let free = self.free_buffer().min(0xffff << scale);
-        let grows = free > announced
-            && free - announced >= self.mss.min(self.rcv_buf / 2)
-            && !Self::is_memory_short(cx, pool);
+        let free = self.free_buffer().min(0xffff << scale).min(self.affordable(cx));
+        let grows = free > announced && free - announced >= self.mss.min(self.rcv_buf / 2);
         let mut field = if grows { free >> scale } else { 0 };
         if field << scale < announced {
             // Round up, or the edge would move back by the scale's remainder.
@@ -82,6 +83,7 @@ impl Conn {
         if field << scale < self.mss && self.timers.window == NEVER && self.held() > 0 {
             self.timers.window = cx.now + WINDOW_CHECK;
         }
+        self.recharge(cx);
         field as u16
     }
 
@@ -118,8 +120,10 @@ impl Conn {
         let growth = copied.saturating_sub(self.tune_space);
         self.tune_space = copied;
         let wanted = copied.saturating_add(growth).saturating_mul(2).saturating_add(16 * self.mss);
-        if wanted > self.rcv_buf && cx.memory < cx.config.memory / 2 {
-            self.rcv_buf = wanted.min(cx.config.max_receive_buffer);
+        if wanted > self.rcv_buf {
+            let affordable = u32::try_from(cx.room() / 2).unwrap_or(u32::MAX);
+            let largest = self.rcv_buf.saturating_add(affordable);
+            self.rcv_buf = wanted.min(cx.config.max_receive_buffer).min(largest);
         }
     }
 }

@@ -52,7 +52,7 @@ enum {
 
 enum { STATUS_REASON = 8 };
 enum { DESC_LEN = 16, DESC_LOG2 = 4 };
-enum { STAT_LEN = 32, MAX_STATS = 64 };
+enum { STAT_LEN = 32, MAX_STATS = 256 };
 enum { MIN_STRIDE = 64, MAX_STRIDE = 65536, MAX_BUFFERS = 1 << 24 };
 
 enum { FLAG_NEXT = 1, FLAG_NEEDS_CSUM = 2, FLAG_DATA_VALID = 4 };

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::confine::Identity;
-use std::{collections::BTreeMap, path::PathBuf, str::FromStr};
+use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, str::FromStr};
 
 const HELP: &str = "\
 usage: zerohop-hvt [ OPTIONS ] [ -- ] KERNEL [ ARGS ]
@@ -96,8 +96,12 @@ fn usage(problem: impl std::fmt::Display) -> String {
 }
 
 /// Reads the command line without the program's name.
-pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, String> {
-    let mut args = args.peekable();
+pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, String> {
+    let text = |arg: OsString| {
+        arg.into_string().map_err(|arg| usage(format!("{} is no UTF-8", arg.display())))
+    };
+    let args: Vec<String> = args.map(text).collect::<Result<_, _>>()?;
+    let mut args = args.into_iter().peekable();
     let mut config = Config { memory_mib: 512, mac_filter: true, ..Config::default() };
     while let Some(arg) = args.next_if(|arg| arg.starts_with('-')) {
         if arg == "--" {
@@ -219,7 +223,7 @@ mod tests {
     use super::*;
 
     fn run(args: &[&str]) -> Result<Config, String> {
-        match parse(args.iter().map(|a| a.to_string()))? {
+        match parse(args.iter().map(OsString::from))? {
             Command::Run(config) => Ok(config),
             Command::Print(text) => Err(text),
         }

@@ -1,7 +1,15 @@
 //! Diagnostics on standard error; `ZEROHOP_LOG` sets the level.
 #![forbid(unsafe_code)]
 
+use std::io::Write;
+
 struct Stderr;
+
+/// Writes a line to standard error, or nowhere: a closed one is no reason to stop a guest.
+pub(crate) fn say(message: impl std::fmt::Display) {
+    let line = format!("zerohop-hvt: {message}\n");
+    let _ = std::io::stderr().write_all(line.as_bytes());
+}
 
 impl log::Log for Stderr {
     fn enabled(&self, _: &log::Metadata<'_>) -> bool {
@@ -9,7 +17,7 @@ impl log::Log for Stderr {
     }
 
     fn log(&self, record: &log::Record<'_>) {
-        eprintln!("zerohop-hvt: {}: {}", record.level().as_str().to_lowercase(), record.args());
+        say(format_args!("{}: {}", record.level().as_str().to_lowercase(), record.args()));
     }
 
     fn flush(&self) {}

@@ -10,6 +10,7 @@ use crate::{
     crash::{CoreDir, Reporter},
     elf_image,
     hypercall::{self, Argument, Host, Next},
+    logger::say,
     manifest::{Device, Manifest},
     memory::Memory,
     rings::Nets,
@@ -196,31 +197,37 @@ fn run_vcpu(
         host.stats.counters.exits.add(1);
         match left {
             Left::Again => host.stats.reasons.count("interrupted"),
-            Left::Port(port, address) => match serve(host, port, address)? {
-                Next::Continue => {}
-                Next::Halt(CRASHED) => {
+            Left::Port(port, address) => match serve(host, port, address) {
+                Ok(Next::Continue) => {}
+                Ok(Next::Halt(CRASHED)) => {
                     aborted(vcpu, host, crash, level);
                     return Ok(CRASHED);
                 }
-                Next::Halt(status) => return Ok(status),
+                Ok(Next::Halt(status)) => return Ok(status),
+                Err(problem) => return Err(with_report(problem, vcpu, host, crash)),
             },
             Left::Exception => {
                 host.stats.reasons.count("exception");
                 match state(vcpu) {
-                    Some((regs, sregs)) => {
-                        eprintln!("zerohop-hvt: {}", crash.exception(&host.memory, &regs, &sregs))
-                    }
-                    None => eprintln!("zerohop-hvt: guest exception; its registers cannot be read"),
+                    Some((regs, sregs)) => say(crash.exception(&host.memory, &regs, &sregs)),
+                    None => say("guest exception; its registers cannot be read"),
                 }
                 return Ok(CRASHED);
             }
             Left::Broken(problem) => {
-                let report = state(vcpu)
-                    .map(|(regs, sregs)| crash.report(&host.memory, &regs, &sregs))
-                    .unwrap_or_default();
-                return Err(format!("{problem}\n{report}"));
+                return Err(with_report(problem, vcpu, host, crash));
             }
         }
+    }
+}
+
+/// What the guest did that ends it, and where it was.
+fn with_report(problem: String, vcpu: &VcpuFd, host: &Host, crash: &Reporter) -> String {
+    match state(vcpu) {
+        Some((regs, sregs)) => {
+            format!("{problem}\n{}", crash.report(&host.memory, &regs, &sregs))
+        }
+        None => problem,
     }
 }
 
@@ -234,11 +241,11 @@ fn aborted(vcpu: &VcpuFd, host: &Host, crash: &Reporter, level: Level) {
     match level {
         Level::User => {
             let report = crash.report(&host.memory, &regs, &sregs);
-            eprintln!("zerohop-hvt: the guest aborted\n{report}");
+            say(format_args!("the guest aborted\n{report}"));
         }
         Level::Supervisor => {
             if let Some(core) = crash.core_file(&host.memory, &regs, &sregs) {
-                eprintln!("zerohop-hvt: the guest aborted\n{core}");
+                say(format_args!("the guest aborted\n{core}"));
             }
         }
     }

@@ -18,13 +18,14 @@ mod stats;
 mod sys;
 mod tap;
 
-use std::process::ExitCode;
+use std::{io::Write, process::ExitCode};
 
 fn main() -> ExitCode {
-    let config = match args::parse(std::env::args().skip(1)) {
+    let config = match args::parse(std::env::args_os().skip(1)) {
         Ok(args::Command::Run(config)) => config,
         Ok(args::Command::Print(text)) => {
-            println!("{text}");
+            // Nobody may be left to read it.
+            let _ = writeln!(std::io::stdout(), "{text}");
             return ExitCode::SUCCESS;
         }
         Err(message) => return fail(&message),
@@ -37,6 +38,6 @@ fn main() -> ExitCode {
 }
 
 fn fail(message: &str) -> ExitCode {
-    eprintln!("zerohop-hvt: {message}");
+    logger::say(message);
     ExitCode::FAILURE
 }

@@ -169,7 +169,7 @@ impl Nets {
     pub(crate) fn reset(&mut self, handle: u64) -> bool {
         let mut service = self.own();
         let nic = service.nics.iter_mut().find(|nic| nic.handle == handle);
-        nic.is_some_and(|nic| nic.rings.take().is_some())
+        nic.is_some_and(Nic::close)
     }
 
     /// Takes the rings back from the thread.
@@ -211,14 +211,25 @@ impl Nets {
             if !std::mem::replace(&mut slept, true) {
                 counters.sleeps.add(1);
             }
-            let taps: Vec<_> = service.nics.iter().map(|nic| nic.tap.as_raw_fd()).collect();
+            // A tap whose guest lends no buffers could only wake it for nothing.
+            let mut taps = Vec::with_capacity(service.nics.len());
+            let mut starved = 0;
+            for nic in &mut service.nics {
+                if nic.starved() {
+                    starved |= 1 << nic.handle;
+                } else {
+                    taps.push(nic.tap.as_raw_fd());
+                }
+            }
+            if starved != 0 {
+                counters.rx_no_buffer.add(1);
+                if sent > 0 {
+                    // What was sent has freed some.
+                    break starved;
+                }
+            }
             if sys::poll(&taps, Some(left)) == 0 {
                 break 0;
-            }
-            if service.nics.iter_mut().any(|nic| nic.starved()) {
-                // Frames wait in the tap, but the guest has lent no buffer: it is the guest's turn.
-                counters.rx_no_buffer.add(1);
-                break service.nics.iter_mut().fold(0, |set, nic| set | 1 << nic.handle);
             }
         };
         let short = started.elapsed() < SHORT && frames > 0 && frames <= FEW;

@@ -3,6 +3,7 @@
 
 use crate::{
     confine::{self, Role},
+    logger::say,
     stats::Stats,
     sys,
 };
@@ -25,7 +26,7 @@ impl Signals {
                     libc::SIGUSR1 => stats.write(),
                     signal => {
                         stats.write();
-                        eprintln!("zerohop-hvt: Exiting on signal {signal}");
+                        say(format_args!("Exiting on signal {signal}"));
                         std::process::exit(1);
                     }
                 }

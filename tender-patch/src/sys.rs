@@ -28,9 +28,10 @@ pub(crate) unsafe fn writev(fd: &impl AsRawFd, vectors: &[libc::iovec]) -> io::R
     checked(unsafe { libc::writev(fd.as_raw_fd(), vectors.as_ptr(), vectors.len() as libc::c_int) })
 }
 
-/// Waits until one of `fds` is readable; sets bit i of the result for the i-th.
+/// Waits until one of up to 64 `fds` is readable; sets bit i of the result for the i-th. A manifest
+/// has room for 62 networks.
 pub(crate) fn poll(fds: &[RawFd], timeout: Option<Duration>) -> u64 {
-    let mut polls: [libc::pollfd; 66] = [libc::pollfd { fd: -1, events: 0, revents: 0 }; 66];
+    let mut polls = [libc::pollfd { fd: -1, events: 0, revents: 0 }; 64];
     let count = fds.len().min(polls.len());
     for (poll, fd) in polls.iter_mut().zip(fds) {
         *poll = libc::pollfd { fd: *fd, events: libc::POLLIN, revents: 0 };

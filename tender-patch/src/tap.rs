@@ -12,6 +12,7 @@ use std::{
 const TUNSETIFF: libc::c_ulong = 0x4004_54ca;
 const TUNGETIFF: libc::c_ulong = 0x8004_54d2;
 const TUNSETOFFLOAD: libc::c_ulong = 0x4004_54d0;
+const TUNSETVNETHDRSZ: libc::c_ulong = 0x4004_54d8;
 const TUN_F_CSUM: libc::c_ulong = 1;
 const TUN_F_TSO4: libc::c_ulong = 2;
 const TUN_F_TSO6: libc::c_ulong = 4;
@@ -65,7 +66,21 @@ impl Tap {
         };
         sys::set_nonblocking(tap.fd.as_fd()).map_err(|e| format!("{spec}: {e}"))?;
         let mtu = mtu(&tap.fd).map_err(|e| format!("{spec}: could not read its MTU: {e}"))?;
-        Ok(Tap { mtu, ..tap })
+        let tap = Tap { mtu, ..tap };
+        // A tap that outlives its users keeps what the last one set.
+        tap.plain().map_err(|e| format!("{spec}: could not set the tap up: {e}"))?;
+        Ok(tap)
+    }
+
+    /// Whole frames with checksums, behind a header of the usual length.
+    fn plain(&self) -> io::Result<()> {
+        self.set_offloads(Features::empty())?;
+        if self.vnet {
+            let mut size = VNET_HEADER as libc::c_int;
+            // SAFETY: the request takes a pointer to an int.
+            unsafe { sys::ioctl(self, TUNSETVNETHDRSZ, &mut size) }?;
+        }
+        Ok(())
     }
 
     /// Tells the host which received frames the guest takes: with partial checksums, coalesced.

@@ -16,6 +16,10 @@ usage: cargo unikernel NAME... | --all    Build images from examples/NAME.rs
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    if args.iter().any(|arg| ["--help", "-h"].contains(arg)) {
+        println!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
     let result = match args[..] {
         ["unikernel", ref names @ ..] if !names.is_empty() => unikernel::build(names).map(|_| ()),
         ["demo"] => demo::run(),

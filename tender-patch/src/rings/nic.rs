@@ -8,7 +8,7 @@ use crate::{
     tap::{Tap, VNET_HEADER},
 };
 use shmring::{
-    abi::{MAX_FRAGS, header, status},
+    abi::{Features, MAX_FRAGS, header, status},
     memory::{RawMemory, SharedMemory},
     tender::{Pair, RxInfo, Span, TxFrame, Violation},
 };
@@ -278,6 +278,13 @@ impl Nic {
     pub(super) fn ready(&mut self) -> u64 {
         let pending = self.rings.as_mut().is_some_and(|(_, pair)| pair.rx.pending() == Ok(true));
         u64::from(pending) << self.handle
+    }
+
+    /// Forgets the rings; whether there were any.
+    pub(super) fn close(&mut self) -> bool {
+        // Frames that come meanwhile are for whatever the guest does next.
+        let _ = self.tap.set_offloads(Features::empty());
+        self.rings.take().is_some()
     }
 
     /// Whether the guest has lent no buffer.
