@@ -4,7 +4,11 @@
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion};
 use shmring::{Pool, PoolConfig};
-use std::{hint::black_box, sync::Arc, time::Duration};
+use std::{
+    hint::black_box,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// The payload of a full segment.
 const SEGMENT: usize = 1448;
@@ -82,13 +86,89 @@ fn split(c: &mut Criterion) {
     };
     let mut group = c.benchmark_group("split_to");
     group.bench_function("slice", |b| {
-        b.iter_batched(fresh, |mut s| (s.split_to(54), s), BatchSize::SmallInput);
+        b.iter_batched(fresh, |mut s| (s.split_to(54), s), BatchSize::NumIterations(256));
     });
     group.bench_function("bytes", |b| {
         let fresh = || Bytes::from(fresh());
-        b.iter_batched(fresh, |mut s| (s.split_to(54), s), BatchSize::SmallInput);
+        b.iter_batched(fresh, |mut s| (s.split_to(54), s), BatchSize::NumIterations(256));
     });
     group.finish();
+}
+
+/// Nanoseconds of `work`: the best of short runs in 10 ms.
+fn sample(work: &mut dyn FnMut()) -> f64 {
+    const ROUNDS: u32 = 1000;
+    let begin = Instant::now();
+    let mut best = Duration::MAX;
+    while begin.elapsed() < Duration::from_millis(10) {
+        let start = Instant::now();
+        (0..ROUNDS).for_each(|_| work());
+        best = best.min(start.elapsed());
+    }
+    best.as_nanos() as f64 / f64::from(ROUNDS)
+}
+
+/// All in turn, many times, so that what the machine does meanwhile hits all alike.
+fn table() {
+    const TURNS: usize = 15;
+    let pool = Pool::heap(PoolConfig::default());
+    // SAFETY: all that this pool hands out stays in this function.
+    let confined = unsafe { Pool::heap_confined(PoolConfig::default()) };
+    let filled = |pool: &Pool| {
+        let mut buf = pool.alloc().expect("buffer");
+        buf.append(SEGMENT);
+        buf.freeze()
+    };
+    let (shared, alone) = (filled(&pool), filled(&confined));
+    let (bytes, arc) = (Bytes::from(shared.clone()), Arc::<[u8]>::from(&shared[..]));
+    let lent = filled(&pool);
+    type Row<'a> = (&'static str, [(&'static str, Box<dyn FnMut() + 'a>); 5]);
+    let mut rows: [Row<'_>; 2] = [
+        (
+            "buffer of a segment, made and dropped",
+            [
+                ("confined slice", Box::new(|| drop(black_box(filled(&confined))))),
+                ("shared slice", Box::new(|| drop(black_box(filled(&pool))))),
+                (
+                    "Bytes::from_owner",
+                    Box::new(|| drop(black_box(Bytes::from_owner(filled(&pool))))),
+                ),
+                (
+                    "Arc<[u8]>",
+                    Box::new(|| drop(black_box(Arc::<[u8]>::from(black_box(&lent[..]))))),
+                ),
+                ("Vec, copied", Box::new(|| drop(black_box(black_box(&lent[..]).to_vec())))),
+            ],
+        ),
+        (
+            "one more reference, made and dropped",
+            [
+                ("confined slice", Box::new(|| drop(black_box(black_box(&alone).clone())))),
+                ("shared slice", Box::new(|| drop(black_box(black_box(&shared).clone())))),
+                ("Bytes::from_owner", Box::new(|| drop(black_box(black_box(&bytes).clone())))),
+                ("Arc<[u8]>", Box::new(|| drop(black_box(black_box(&arc).clone())))),
+                ("Vec, copied", Box::new(|| drop(black_box(black_box(&lent[..]).to_vec())))),
+            ],
+        ),
+    ];
+    println!(
+        "\nMedians of {TURNS} turns: ns, and the median of the ratio to the first in each turn."
+    );
+    for (what, peers) in &mut rows {
+        println!("{what}");
+        let turns: Vec<Vec<f64>> =
+            (0..TURNS).map(|_| peers.iter_mut().map(|(_, work)| sample(work)).collect()).collect();
+        for (i, (name, _)) in peers.iter().enumerate() {
+            let ns = median(turns.iter().map(|turn| turn[i]).collect());
+            let ratio = median(turns.iter().map(|turn| turn[i] / turn[0]).collect());
+            println!("  {name:20}{ns:>8.1} ({ratio:.2})");
+        }
+    }
+}
+
+fn median(mut all: Vec<f64>) -> f64 {
+    all.sort_by(f64::total_cmp);
+    all[all.len() / 2]
 }
 
 fn main() {
@@ -101,4 +181,7 @@ fn main() {
     clone_drop(&mut c);
     split(&mut c);
     c.final_summary();
+    if !std::env::args().any(|arg| arg == "--test") {
+        table();
+    }
 }

@@ -168,7 +168,7 @@ impl Receive for Tender {
         while let Some(frame) = self.0.next().expect("frame") {
             *sum = frame.spans().iter().fold(*sum, |sum, span| sum.wrapping_add(span.address));
         }
-        let _ = self.0.release();
+        let _ = self.0.release_notify();
         ready as usize
     }
 }

@@ -12,6 +12,12 @@ pub const MINOR: u16 = 0;
 
 /// The manifest entry through which a tender offers rings.
 pub mod offer {
+    use zerocopy::{
+        FromBytes, Immutable, IntoBytes, Unaligned,
+        little_endian::{U16, U64},
+        transmute,
+    };
+
     /// Name of the entry.
     pub const NAME: &str = "shmring";
     /// Type of the entry; tenders that do not know it skip types with bit 30 set.
@@ -34,30 +40,40 @@ pub mod offer {
         pub features: super::Features,
     }
 
+    /// The entry's bytes as they lie in the manifest.
+    #[derive(FromBytes, IntoBytes, Immutable, Unaligned)]
+    #[repr(C)]
+    struct Raw {
+        major: U16,
+        minor: U16,
+        port: U16,
+        max_pairs: U16,
+        features: U64,
+    }
+
+    const _: () = assert!(size_of::<Raw>() == LEN);
+
     impl Offer {
         /// The entry's bytes.
         pub fn encode(&self) -> [u8; LEN] {
-            let mut u = [0; LEN];
-            u[0..2].copy_from_slice(&self.major.to_le_bytes());
-            u[2..4].copy_from_slice(&self.minor.to_le_bytes());
-            u[4..6].copy_from_slice(&self.port.to_le_bytes());
-            u[6..8].copy_from_slice(&self.max_pairs.to_le_bytes());
-            u[8..16].copy_from_slice(&self.features.bits().to_le_bytes());
-            u
+            transmute!(Raw {
+                major: self.major.into(),
+                minor: self.minor.into(),
+                port: self.port.into(),
+                max_pairs: self.max_pairs.into(),
+                features: self.features.bits().into(),
+            })
         }
 
         /// Reads the entry's bytes; feature bits that this version does not know are dropped.
         pub fn decode(u: [u8; LEN]) -> Offer {
-            let word = |at: usize| u16::from_le_bytes([u[at], u[at + 1]]);
-            let [.., a, b, c, d, e, f, g, h] = u;
+            let raw: Raw = transmute!(u);
             Offer {
-                major: word(0),
-                minor: word(2),
-                port: word(4),
-                max_pairs: word(6),
-                features: super::Features::from_bits_truncate(u64::from_le_bytes([
-                    a, b, c, d, e, f, g, h,
-                ])),
+                major: raw.major.get(),
+                minor: raw.minor.get(),
+                port: raw.port.get(),
+                max_pairs: raw.max_pairs.get(),
+                features: super::Features::from_bits_truncate(raw.features.get()),
             }
         }
     }
@@ -215,6 +231,9 @@ pub const DESC_LEN: u64 = 16;
 pub const DESC_LOG2: u8 = 4;
 /// Most fragments of a frame.
 pub const MAX_FRAGS: usize = 34;
+/// Fewest entries of a FILL and an RX ring with [`Features::RX_GSO`]: a power of two that holds a
+/// frame's most fragments.
+pub const MIN_ENTRIES_RX_GSO: u32 = 64;
 /// Most bytes of a frame: an IP packet of 65,535 behind an Ethernet header.
 pub const MAX_FRAME: usize = 65_549;
 /// Bytes of a statistics record: name\[24\], u64 value.
@@ -274,6 +293,18 @@ pub mod gso {
     pub const UDP_L4: u8 = 5;
     /// Bit beside a TCP type: CWR in the first segment only.
     pub const ECN: u8 = 0x80;
+
+    /// The type without [`ECN`], which stands beside TCP only; `None` for what is no type.
+    #[inline]
+    pub const fn kind(bits: u8) -> Option<u8> {
+        match bits {
+            TCPV4 | TCPV6 | UDP_L4 => Some(bits),
+            _ => match bits & !ECN {
+                tcp @ (TCPV4 | TCPV6) => Some(tcp),
+                _ => None,
+            },
+        }
+    }
 }
 
 /// A decoded descriptor.

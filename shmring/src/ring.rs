@@ -77,6 +77,11 @@ impl<R: RingMemory> Producer<R> {
         Ok(Producer { ring, entries, prod, published: prod, cons })
     }
 
+    /// The producer of an empty ring whose indices are 0, whatever its words say by now.
+    pub fn fresh(ring: R, entries: u32) -> Self {
+        Producer { ring, entries, prod: 0, published: 0, cons: 0 }
+    }
+
     /// Entries of the ring.
     pub fn entries(&self) -> u32 {
         self.entries
@@ -129,12 +134,20 @@ impl<R: RingMemory> Producer<R> {
         if old == self.prod {
             return false;
         }
-        self.ring.store(Word::Prod, self.prod, Ordering::Release);
-        self.published = self.prod;
+        self.publish_quiet();
         // Pairs with the fence of the consumer between arming and its second look: one of the two
         // sees the other's store.
         self.ring.fence();
         need_event(self.ring.load(Word::ConsEvent, Ordering::Relaxed), self.prod, old)
+    }
+
+    /// Makes everything written visible to a peer that looks by itself before it sleeps: no fence.
+    #[inline]
+    pub fn publish_quiet(&mut self) {
+        if self.published != self.prod {
+            self.ring.store(Word::Prod, self.prod, Ordering::Release);
+            self.published = self.prod;
+        }
     }
 
     /// Asks to be kicked when the peer has given back `entries` more; a fence and another
@@ -188,6 +201,11 @@ impl<R: RingMemory> Consumer<R> {
         let mut this = Consumer { ring, entries, cons, released: cons, prod: cons };
         this.refresh()?;
         Ok(this)
+    }
+
+    /// The consumer of an empty ring whose indices are 0, whatever its words say by now.
+    pub fn fresh(ring: R, entries: u32) -> Self {
+        Consumer { ring, entries, cons: 0, released: 0, prod: 0 }
     }
 
     /// Entries of the ring.

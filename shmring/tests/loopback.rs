@@ -106,7 +106,7 @@ fn frames_travel_both_ways_and_every_buffer_comes_back() {
         let bytes: Vec<u8> =
             sent.spans().iter().flat_map(|span| world.bytes(*span).to_vec()).collect();
         assert!(pair.tx.next().unwrap().is_none());
-        let _ = pair.tx.release();
+        let _ = pair.tx.release_notify();
 
         // Back to the guest, as a coalesced frame over several buffers.
         let echo = bytes.repeat(3);
@@ -118,7 +118,7 @@ fn frames_travel_both_ways_and_every_buffer_comes_back() {
         }
         assert!(rest.is_empty());
         pair.rx.commit(echo.len(), tender::RxInfo { csum_valid: true, gso: None });
-        let _ = pair.rx.publish();
+        let _ = pair.rx.publish_notify();
 
         rx.refresh().unwrap();
         let mut got = Vec::new();

@@ -5,9 +5,9 @@
 mod words;
 
 use shmring::{
-    Pool, PoolConfig,
-    abi::{Desc, Features, Flags, MAX_FRAGS, ctrl, gso, header, queue, status},
-    guest::{Broken, Region, RegionConfig, RxRing, Watch},
+    Pool, PoolConfig, Slice,
+    abi::{Desc, Features, Flags, MAX_FRAGS, class, ctrl, gso, header, queue, status},
+    guest::{Broken, MemClass, Region, RegionConfig, RxRing, Watch},
     memory::SharedMemory,
     ring::{Consumer, Layout, Producer},
     tender::{self, AttachError, Attached, Limits, Violation, attach},
@@ -106,6 +106,8 @@ fn a_tender_names_the_rule_that_a_frame_breaks() {
         (vec![Desc { gso_size: 0, ..cut }], Violation::Segmentation),
         (vec![Desc { gso_type: 3, ..cut }], Violation::Segmentation),
         (vec![Desc { gso_type: gso::UDP_L4, ..cut }], Violation::Segmentation),
+        (vec![Desc { gso_type: gso::UDP_L4 | gso::ECN, ..cut }], Violation::Segmentation),
+        (vec![Desc { gso_type: gso::ECN, ..cut }], Violation::Segmentation),
         (vec![Desc { flags: Flags::empty(), ..cut }], Violation::Segmentation),
     ];
     for (frame, violation) in bad {
@@ -133,6 +135,8 @@ fn a_tender_refuses_indices_out_of_bounds_and_bad_fill_buffers() {
         (Desc { id: 99, ..good() }, Violation::BufferId),
         (Desc { flags: Flags::NEXT, ..good() }, Violation::Flags),
         (Desc { offset: 2047, len: 2, ..good() }, Violation::Range),
+        (Desc { gso_size: 1, ..good() }, Violation::Flags),
+        (Desc { csum_offset: 1, ..good() }, Violation::Flags),
     ];
     for (desc, violation) in bad {
         let world = World::new();
@@ -187,9 +191,113 @@ fn a_region_is_refused_for_what_is_wrong_with_it() {
     assert_eq!(world.attach().err(), Some(AttachError::Stats));
 }
 
+#[test]
+fn a_class_for_sending_only_is_never_written_to() {
+    let mut world = World::new();
+    world.config.accepted |= Features::MEM_CLASS;
+    world.config.mem = Some(MemClass { size: MEMORY });
+    let _region = world.build();
+    let mut attached = world.attach().unwrap();
+    let mut fill: Producer<RingView> = Producer::new(&world.view, world.layout(1)).unwrap();
+    // The pool has ids 0 to 63; memory as a whole follows.
+    fill.write(Desc { id: 64, ..good() }.encode());
+    let _ = fill.publish();
+    assert_eq!(attached.pairs[0].rx.buffers().err(), Some(Violation::BufferId));
+    let mut tx: Producer<RingView> = Producer::new(&world.view, world.layout(0)).unwrap();
+    tx.write(Desc { id: 64, ..good() }.encode());
+    let _ = tx.publish();
+    attached.pairs[0].tx.refresh().unwrap();
+    assert!(attached.pairs[0].tx.next().unwrap().is_some());
+}
+
+#[test]
+fn classes_whose_ids_overlap_are_refused() {
+    let mut world = World::new();
+    world.config.accepted |= Features::MEM_CLASS;
+    world.config.mem = Some(MemClass { size: MEMORY });
+    let _region = world.build();
+    world.view.store_u64(header::CLASSES + class::ROW + class::FIRST_ID, 63);
+    assert_eq!(world.attach().err(), Some(AttachError::Class));
+}
+
+#[test]
+fn more_pairs_or_records_than_allowed_are_refused() {
+    let mut world = World::new();
+    world.config.pairs = 2;
+    world.view = View::new(world.config.size(), &Source::new(&[]));
+    let _region = world.build();
+    assert_eq!(world.attach().err(), Some(AttachError::Queue));
+    let mut world = World::new();
+    world.config.accepted |= Features::STATS;
+    world.config.stats = Some((0, 0));
+    let _region = world.build();
+    world.view.store_u64(header::STATS, 4096);
+    world.view.store_u64(header::STATS_COUNT, 257);
+    assert_eq!(world.attach().err(), Some(AttachError::Stats));
+    world.view.store_u64(header::STATS_COUNT, 256);
+    assert!(world.attach().is_ok());
+}
+
+#[test]
+fn rings_too_short_for_a_large_frame_are_refused() {
+    let world = World::new();
+    let _region = world.build();
+    for queue in [1, 2] {
+        let row = header::QUEUES + queue * queue::ROW + queue::SHAPE;
+        let good = world.view.load_u64(row);
+        world.view.store_u64(row, 5 | 4 << 8);
+        assert_eq!(world.attach().err(), Some(AttachError::Queue));
+        world.view.store_u64(row, good);
+    }
+    assert!(world.attach().is_ok());
+}
+
+#[test]
+fn slices_out_of_reach_are_told_from_those_in_memory() {
+    let mut world = World::new();
+    // Memory ends within a stride, whose class ends at the last whole one.
+    world.config.accepted |= Features::MEM_CLASS;
+    world.config.mem = Some(MemClass { size: 3 * 65_536 + 4096 });
+    let bytes: &'static [u8] = vec![1u8; 4 * 65_536].leak();
+    world.config.origin = bytes.as_ptr() as u64;
+    let region = world.build();
+    let tx = &region.pairs[0].0;
+    let needs = |from: usize, len: usize| tx.descriptors(&Slice::from(&bytes[from..from + len]));
+    assert_eq!(needs(0, 100), Some(1));
+    assert_eq!(needs(65_500, 100), Some(2));
+    assert_eq!(needs(0, 65_536), Some(2));
+    assert_eq!(needs(3 * 65_536 - 10, 10), Some(1));
+    assert_eq!(needs(3 * 65_536 - 10, 11), None);
+    assert_eq!(needs(3 * 65_536 + 5, 10), None);
+    let below: &'static [u8] = b"somewhere else";
+    let elsewhere = tx.descriptors(&Slice::from(below));
+    assert!(elsewhere.is_none(), "{:p} is not in memory at {:p}", below, bytes);
+}
+
+#[test]
+fn buffers_are_lent_in_batches_below_a_low_water_mark() {
+    let world = World::new();
+    let mut region = world.build();
+    let rx = &mut region.pairs[0].1;
+    let _ = rx.refill(32).unwrap();
+    assert_eq!(rx.lent(), 32);
+    let _ = rx.refill(35).unwrap();
+    assert_eq!(rx.lent(), 32, "three are not worth a fence");
+    let _ = rx.refill(40).unwrap();
+    assert_eq!(rx.lent(), 40);
+    let _ = rx.refill(usize::MAX).unwrap();
+    assert_eq!(rx.lent(), 60, "all but the reserve");
+}
+
 /// A guest that has lent two buffers, and what the tender answers.
 fn returned(answer: impl Fn(Desc) -> Vec<[u64; 2]>) -> (Result<usize, Broken>, usize) {
-    let world = World::new();
+    returned_to(World::new(), answer)
+}
+
+fn returned_to(
+    world: World,
+    answer: impl Fn(Desc) -> Vec<[u64; 2]>,
+) -> (Result<usize, Broken>, usize) {
     let mut region = world.build();
     let rx: &mut RxRing<View> = &mut region.pairs[0].1;
     let _ = rx.refill(2).unwrap();
@@ -223,6 +331,21 @@ fn a_guest_trusts_nothing_that_comes_back() {
         vec![[w0, w1 | 1 << 15]]
     });
     assert_eq!(flags, (Err(Broken::Flags), 2));
+    assert_eq!(one(|d| Desc { len: 0, ..d }), (Err(Broken::Length), 2));
+    let mixed = |d| Desc { gso_type: gso::UDP_L4 | gso::ECN, gso_size: 9, ..d };
+    assert_eq!(one(mixed), (Err(Broken::Offload), 2));
+    let plain = || {
+        let mut world = World::new();
+        world.config.accepted = Features::RINGS;
+        world
+    };
+    let sum = |d| vec![Desc { flags: Flags::DATA_VALID, ..d }.encode()];
+    assert_eq!(returned_to(plain(), sum).0, Err(Broken::Offload), "not negotiated");
+    let two = |d: Desc| {
+        let head = Desc { flags: Flags::NEXT, ..d };
+        vec![head.encode(), Desc { id: d.id, ..d }.encode()]
+    };
+    assert_eq!(returned_to(plain(), two).0, Err(Broken::Length), "one buffer a frame");
     let more = returned(|d| vec![d.encode(); 3]);
     assert_eq!(more.0, Ok(60), "the first is right");
 }
@@ -265,17 +388,17 @@ fn a_restarted_tender_goes_on_where_the_indices_stand() {
     let pair = &mut first.pairs[0];
     pair.tx.refresh().unwrap();
     pair.tx.next().unwrap();
-    let _ = pair.tx.release();
+    pair.tx.release();
     assert!(pair.rx.buffers().unwrap().next().is_some());
     pair.rx.commit(60, tender::RxInfo::default());
-    let _ = pair.rx.publish();
+    pair.rx.publish();
     drop(first);
     let mut second = world.attach().unwrap();
     let pair = &mut second.pairs[0];
     assert_eq!(pair.tx.refresh(), Ok(2));
     assert!(pair.rx.buffers().unwrap().next().is_some());
     pair.rx.commit(61, tender::RxInfo::default());
-    let _ = pair.rx.publish();
+    pair.rx.publish();
     assert_eq!(send(1), 3);
     rx.refresh().unwrap();
     let mut lens = Vec::new();

@@ -33,6 +33,8 @@ pub struct DeviceStats {
     pub payload_bytes_copied: u64,
     /// Frames that were not sent: too many pieces, or no buffer for copies.
     pub dropped: u64,
+    /// Times that the way to the host was set up again after a fault.
+    pub restarts: u64,
 }
 
 /// The largest IP packet that a device takes which reads each frame into `room` bytes of one

@@ -17,14 +17,25 @@ use shmring::{
 /// How long a guest polls while a thread of the tender's polls too.
 const SPIN: Duration = Duration::from_micros(100);
 
+/// Times that a device starts its rings again before it gives up.
+const RESTARTS: u32 = 8;
+
+/// A pair's rings.
+pub type Rings<M> = (TxRing<M>, RxRing<M>);
+
 /// What the rings need of the way to the tender.
-pub trait Doorbell {
+pub trait Doorbell<M: SharedMemory> {
     /// Tells a service thread that sleeps.
     fn kick(&mut self);
     /// Lets the tender serve the rings, and sleeps until a frame has come or `timeout` is over.
     fn wait(&mut self, timeout: Duration);
     /// Whether a thread of the tender's serves the rings now, so that polling pays.
-    fn threaded(&self) -> bool;
+    ///
+    /// # Errors
+    /// [`Broken`] when the tender serves them no more.
+    fn polling(&self) -> Result<bool, Broken>;
+    /// Makes the tender forget the rings, and attaches fresh ones; `None` when it refuses.
+    fn restart(&mut self, pool: &Pool) -> Option<Rings<M>>;
     /// The clock.
     fn now(&self) -> Instant;
 }
@@ -37,6 +48,7 @@ pub struct RingDevice<M: SharedMemory, B> {
     rx: RxRing<M>,
     doorbell: B,
     broken: Option<Broken>,
+    restarts: u32,
     stats: DeviceStats,
     /// Descriptors that the next frame waits for.
     blocked: Option<usize>,
@@ -55,9 +67,9 @@ pub fn offloads(features: Features) -> Offloads {
     pairs.into_iter().filter(|(f, _)| features.contains(*f)).map(|(_, o)| o).collect()
 }
 
-impl<M: SharedMemory + Copy, B: Doorbell> RingDevice<M, B> {
+impl<M: SharedMemory + Copy, B: Doorbell<M>> RingDevice<M, B> {
     /// A device over rings that were attached.
-    pub fn new(info: DeviceInfo, pool: Pool, rings: (TxRing<M>, RxRing<M>), doorbell: B) -> Self {
+    pub fn new(info: DeviceInfo, pool: Pool, rings: Rings<M>, doorbell: B) -> Self {
         let (tx, rx) = rings;
         let mut device = RingDevice {
             info,
@@ -66,6 +78,7 @@ impl<M: SharedMemory + Copy, B: Doorbell> RingDevice<M, B> {
             rx,
             doorbell,
             broken: None,
+            restarts: 0,
             stats: DeviceStats::default(),
             blocked: None,
         };
@@ -73,11 +86,24 @@ impl<M: SharedMemory + Copy, B: Doorbell> RingDevice<M, B> {
         device
     }
 
+    /// Starts over with fresh rings; what was on its way is lost, as on a wire.
     fn fail(&mut self, broken: Broken) {
-        if self.broken.is_none() {
+        if self.broken.is_some() {
+            return;
+        }
+        self.restarts += 1;
+        let fresh = if self.restarts > RESTARTS { None } else { self.doorbell.restart(&self.pool) };
+        let Some((tx, rx)) = fresh else {
             log::error!("{broken}; the network is down");
             self.broken = Some(broken);
-        }
+            return;
+        };
+        log::warn!("{broken}; the rings start again");
+        // The tender has forgotten the old ones, so what they lent is ours again.
+        core::mem::replace(&mut self.tx, tx).after_reset();
+        core::mem::replace(&mut self.rx, rx).after_reset();
+        self.stats.restarts += 1;
+        self.refill();
     }
 
     /// Lends buffers: half of the pool at most, so that the other half can be sent from.
@@ -139,7 +165,7 @@ impl<M: SharedMemory + Copy, B: Doorbell> RingDevice<M, B> {
     }
 }
 
-impl<M: SharedMemory + Copy, B: Doorbell> Device for RingDevice<M, B> {
+impl<M: SharedMemory + Copy, B: Doorbell<M>> Device for RingDevice<M, B> {
     fn info(&self) -> &DeviceInfo {
         &self.info
     }
@@ -192,7 +218,15 @@ impl<M: SharedMemory + Copy, B: Doorbell> Device for RingDevice<M, B> {
 
     fn wait(&mut self, until: Option<Instant>) {
         let started = self.doorbell.now();
-        while self.doorbell.threaded() && self.broken.is_none() {
+        while self.broken.is_none() {
+            match self.doorbell.polling() {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(broken) => {
+                    self.fail(broken);
+                    return;
+                }
+            }
             let now = self.doorbell.now();
             let ready = self.rx.refresh().is_ok_and(|ready| ready > 0);
             let due = match self.blocked {
@@ -214,7 +248,7 @@ impl<M: SharedMemory + Copy, B: Doorbell> Device for RingDevice<M, B> {
     }
 }
 
-impl<M: SharedMemory + Copy, B: Doorbell> RingDevice<M, B> {
+impl<M: SharedMemory + Copy, B: Doorbell<M>> RingDevice<M, B> {
     fn take(&mut self, queue: &mut RxQueue, budget: usize) -> Result<usize, Broken> {
         if self.rx.refresh()? == 0 {
             return Ok(0);

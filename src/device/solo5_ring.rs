@@ -236,7 +236,11 @@ impl<M: SharedMemory, H: Host> Device for Solo5RingDevice<M, H> {
     }
 
     fn stats(&self) -> DeviceStats {
-        DeviceStats { payload_bytes_copied: self.copied, dropped: self.dropped }
+        DeviceStats {
+            payload_bytes_copied: self.copied,
+            dropped: self.dropped,
+            ..DeviceStats::default()
+        }
     }
 
     fn pool(&self) -> &Pool {

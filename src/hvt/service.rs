@@ -11,7 +11,7 @@ use crate::{
     device::{
         Device, DeviceInfo,
         hypercall::HypercallDevice,
-        ring::{Doorbell, RingDevice, offloads},
+        ring::{Doorbell, RingDevice, Rings, offloads},
         solo5_ring::{self, Solo5RingDevice},
     },
     frame::Offloads,
@@ -22,10 +22,10 @@ use crate::{
     wire::MacAddr,
 };
 use alloc::{alloc::alloc_zeroed, boxed::Box, format};
-use core::{alloc::Layout, ptr::NonNull, sync::atomic::Ordering};
+use core::{alloc::Layout, ptr::NonNull};
 use shmring::{
-    abi::{Features, MAJOR, MAX_STATS, STAT_LEN, STAT_NAME, header, offer::Offer, port, status},
-    guest::{MemClass, Region, RegionConfig},
+    abi::{Features, MAJOR, MAX_STATS, STAT_LEN, STAT_NAME, offer::Offer, port},
+    guest::{Broken, MemClass, Region, RegionConfig, Watch},
     memory::{RawMemory, SharedMemory},
 };
 
@@ -100,14 +100,30 @@ impl Table {
     }
 }
 
-/// The ports of a tender that offers rings.
+/// The ports of a tender that offers rings, and the region that was laid out for it.
 struct Ports {
     base: u16,
+    handle: u64,
     region: RawMemory,
+    address: u64,
+    config: RegionConfig,
+    watch: Watch<RawMemory>,
     clock: Clock,
 }
 
-impl Doorbell for Ports {
+impl Ports {
+    /// Hands the region over; the tender's reason when it refuses.
+    fn attach(base: u16, handle: u64, address: u64, config: &RegionConfig) -> Result<(), i32> {
+        #[repr(C)]
+        struct Attach(u64, u64, u64, i32, u32);
+        let mut arg = Attach(handle, address, config.size(), -1, 0);
+        // SAFETY: the struct of this port; the region and what it names is for the tender to reach.
+        unsafe { call(base + port::ATTACH, &mut arg) };
+        if arg.3 == 0 { Ok(()) } else { Err(arg.3) }
+    }
+}
+
+impl Doorbell<RawMemory> for Ports {
     fn kick(&mut self) {
         hypercall::kick(self.base + port::KICK);
     }
@@ -120,8 +136,20 @@ impl Doorbell for Ports {
         unsafe { call(self.base + port::WAIT, &mut Wait(nanos, 0, 0, 0)) };
     }
 
-    fn threaded(&self) -> bool {
-        self.region.load_u32(header::TENDER_STATUS, Ordering::Relaxed) & status::POLLING != 0
+    fn polling(&self) -> Result<bool, Broken> {
+        self.watch.polling()
+    }
+
+    fn restart(&mut self, pool: &Pool) -> Option<Rings<RawMemory>> {
+        #[repr(C)]
+        struct Reset(u64, i32, u32);
+        let mut arg = Reset(self.handle, -1, 0);
+        // SAFETY: the struct of this port.
+        unsafe { call(self.base + port::RESET, &mut arg) };
+        let mut region = Region::build(self.region, &self.config, pool);
+        Ports::attach(self.base, self.handle, self.address, &self.config).ok()?;
+        self.watch = Watch::new(self.region);
+        region.pairs.pop()
     }
 
     fn now(&self) -> Instant {
@@ -155,37 +183,36 @@ impl solo5_ring::Host for Hypercalls {
 
 const ENTRIES: u32 = 256;
 
-/// Lays a region out and attaches it; the rings if the tender has them, and the table.
-fn attach(
-    offer: &Offer,
-    handle: u64,
-    pool: &Pool,
-) -> Option<(Features, RawMemory, Region<RawMemory>, Publish)> {
-    #[repr(C)]
-    struct Attach(u64, u64, u64, i32, u32);
+/// What a tender that offers our ABI serves: the statistics, and rings if it has them.
+struct Attached {
+    rings: Option<(Rings<RawMemory>, Ports)>,
+    publish: Publish,
+}
+
+/// Lays a region out and attaches it.
+fn attach(offer: &Offer, handle: u64, pool: &Pool, clock: Clock) -> Option<Attached> {
     let table = Table::new()?;
-    let accepted = offer.features - Features::USO;
     let config = RegionConfig {
         pairs: 1,
         entries: ENTRIES,
         offered: offer.features,
-        accepted,
+        accepted: offer.features - Features::USO,
         origin: 0,
         mem: Some(MemClass { size: boot::memory() }),
         stats: Some((table.address, MAX_STATS)),
     };
     let base = pages(config.size() as usize)?;
+    let address = base.as_ptr() as u64;
     // SAFETY: fresh pages, reached only by words from here on.
-    let memory = unsafe { RawMemory::new(base, config.size()) };
-    let region = Region::build(memory, &config, pool);
-    let mut arg = Attach(handle, base.as_ptr() as u64, config.size(), -1, 0);
-    // SAFETY: the struct of this port; the region and what it names is for the tender to reach.
-    unsafe { call(offer.port + port::ATTACH, &mut arg) };
-    if arg.3 != 0 {
-        log::warn!("the tender refused the rings (reason {}); falling back", arg.3);
+    let region = unsafe { RawMemory::new(base, config.size()) };
+    let mut pairs = Region::build(region, &config, pool).pairs;
+    if let Err(reason) = Ports::attach(offer.port, handle, address, &config) {
+        log::warn!("the tender refused the rings (reason {reason}); falling back");
         return None;
     }
-    Some((accepted, memory, region, table.publish()))
+    let watch = Watch::new(region);
+    let ports = Ports { base: offer.port, handle, region, address, config, watch, clock };
+    Some(Attached { rings: pairs.pop().map(|rings| (rings, ports)), publish: table.publish() })
 }
 
 /// Runs a service on the network device `name`; its exit status.
@@ -221,18 +248,15 @@ where
     tcp.max_connections = tcp.max_connections.min(heap / CONNECTION);
     let clock = Clock::new();
     let offer = boot::manifest().rings().filter(|offer| offer.major == MAJOR);
-    let attached = offer.as_ref().and_then(|offer| attach(offer, handle, &pool));
+    let attached = offer.and_then(|offer| attach(&offer, handle, &pool, clock));
     let (rings, publish) = match attached {
-        Some((features, memory, region, publish)) => {
-            let mut pairs = region.pairs.into_iter();
-            (pairs.next().map(|rings| (features, memory, rings)), Some(publish))
-        }
+        Some(Attached { rings, publish }) => (rings, Some(publish)),
         None => (None, None),
     };
-    if let (Some((features, region, rings)), Some(offer)) = (rings, offer) {
-        let info = DeviceInfo { mac, mtu, offloads: offloads(features), io_mode: "shmring" };
-        let doorbell = Ports { base: offer.port, region, clock };
-        let device = RingDevice::new(info, pool, rings, doorbell);
+    if let Some((rings, ports)) = rings {
+        let offloads = offloads(ports.config.accepted);
+        let info = DeviceInfo { mac, mtu, offloads, io_mode: "shmring" };
+        let device = RingDevice::new(info, pool, rings, ports);
         return start(device, clock, publish, args, main);
     }
     if let Some(base) = boot::solo5_ring() {

@@ -158,6 +158,7 @@ impl Stack {
         [
             ("payload_bytes_copied", copied),
             ("device_dropped", self.device.dropped),
+            ("device_restarts", self.device.restarts),
             ("udp_received", udp.received),
             ("udp_sent", udp.sent),
             ("udp_queue_full", udp.queue_full),

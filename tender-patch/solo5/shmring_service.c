@@ -53,6 +53,7 @@ enum {
 enum { STATUS_REASON = 8 };
 enum { DESC_LEN = 16, DESC_LOG2 = 4 };
 enum { STAT_LEN = 32, MAX_STATS = 256 };
+enum { MIN_ENTRIES_RX_GSO = 64 };
 enum { MIN_STRIDE = 64, MAX_STRIDE = 65536, MAX_BUFFERS = 1 << 24 };
 
 enum { FLAG_NEXT = 1, FLAG_NEEDS_CSUM = 2, FLAG_DATA_VALID = 4 };
@@ -430,6 +431,10 @@ latch_pairs(uint8_t *region, uint64_t size, unsigned queues,
             !latch_queue(region, size, 3 * i + 2, QUEUE_RX, &taken,
                          &pair->rx.rx))
             return SHMRING_E_QUEUE;
+        if ((out->features & SHMRING_F_RX_GSO) &&
+            (pair->rx.fill.entries < MIN_ENTRIES_RX_GSO ||
+             pair->rx.rx.entries < MIN_ENTRIES_RX_GSO))
+            return SHMRING_E_QUEUE;
         if (!consumer_open(&pair->tx.ring) || !consumer_open(&pair->rx.fill) ||
             !producer_open(&pair->rx.rx))
             return SHMRING_E_INDEX;
@@ -531,11 +536,13 @@ static enum shmring_violation check_offloads(const struct shmring_tx *tx,
     }
     if (first->gso_type == SHMRING_GSO_NONE)
         return SHMRING_OK;
-    switch (first->gso_type & ~SHMRING_GSO_ECN) {
+    switch (first->gso_type) {
     case SHMRING_GSO_TCPV4:
+    case SHMRING_GSO_TCPV4 | SHMRING_GSO_ECN:
         feature = SHMRING_F_TSO4;
         break;
     case SHMRING_GSO_TCPV6:
+    case SHMRING_GSO_TCPV6 | SHMRING_GSO_ECN:
         feature = SHMRING_F_TSO6;
         break;
     case SHMRING_GSO_UDP_L4:
@@ -650,7 +657,9 @@ static enum shmring_violation top_up(struct shmring_rx *rx)
         struct desc desc;
         enum shmring_violation violation;
 
-        if (!decode(&rx->fill, rx->count, &desc) || desc.flags != 0)
+        if (!decode(&rx->fill, rx->count, &desc) || desc.flags ||
+            desc.gso_type || desc.gso_size || desc.csum_start ||
+            desc.csum_offset)
             return SHMRING_V_FLAGS;
         violation =
             resolve(rx->classes, &desc, false, &rx->held[rx->count]);

@@ -3,7 +3,10 @@
 
 use crate::memory::Memory;
 use serde_json::{Map, Value, json};
-use shmring::abi::{STAT_LEN, STAT_NAME};
+use shmring::{
+    abi::{STAT_LEN, STAT_NAME},
+    tender::Violation,
+};
 use std::{
     collections::BTreeMap,
     fs::File,
@@ -103,11 +106,28 @@ impl ExitReasons {
     }
 }
 
+/// Why queues were given up, each a counter: by [`Violation::code`].
+#[derive(Debug, Default)]
+pub(crate) struct Violations([Counter; Violation::ALL.len()]);
+
+impl Violations {
+    /// Counts one.
+    pub(crate) fn count(&self, violation: Violation) {
+        self.0[usize::from(violation.code()) - 1].add(1);
+    }
+
+    fn json(&self) -> Value {
+        let named = Violation::ALL.iter().zip(&self.0).filter(|(_, c)| c.get() > 0);
+        named.map(|(v, c)| (v.name().to_string(), json!(c.get()))).collect::<Map<_, _>>().into()
+    }
+}
+
 /// All that is counted, and where it goes.
 #[derive(Debug)]
 pub(crate) struct Stats {
     pub(crate) counters: Counters,
     pub(crate) reasons: ExitReasons,
+    pub(crate) violations: Violations,
     pub(crate) io_mode: Mutex<&'static str>,
     guest: Mutex<BTreeMap<u64, (u64, u32)>>,
     memory: Memory,
@@ -128,6 +148,7 @@ impl Stats {
         Ok(Stats {
             counters: Counters::default(),
             reasons: ExitReasons::default(),
+            violations: Violations::default(),
             io_mode: Mutex::new("hypercall"),
             guest: Mutex::default(),
             memory,
@@ -176,6 +197,7 @@ impl Stats {
         let mode = *self.io_mode.lock().unwrap_or_else(PoisonError::into_inner);
         object.insert("io_mode".into(), mode.into());
         object.insert("exits_by_reason".into(), self.reasons.json());
+        object.insert("violations".into(), self.violations.json());
         object.insert("guest".into(), self.guest().into());
         let text = format!("{:#}\n", Value::Object(object));
         // Counters only grow, so one write leaves whole JSON at every time.

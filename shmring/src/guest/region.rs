@@ -4,8 +4,8 @@ use super::{Broken, RxRing, TxRing, tx::Reach};
 use crate::{
     Pool,
     abi::{
-        DESC_LEN, DESC_LOG2, Features, MAGIC, MAJOR, MEM_STRIDE, MINOR, class, ctrl, header, queue,
-        status,
+        DESC_LEN, DESC_LOG2, Features, MAGIC, MAJOR, MEM_STRIDE, MIN_ENTRIES_RX_GSO, MINOR, class,
+        ctrl, header, queue, status,
     },
     memory::{RingMemory, SharedMemory, Word},
     ring::{Consumer, Layout, Producer},
@@ -25,7 +25,7 @@ pub struct MemClass {
 pub struct RegionConfig {
     /// Queue pairs, at least 1 and as many as were offered; each takes three rings.
     pub pairs: u16,
-    /// Entries of each ring, a power of two up to 2^15.
+    /// Entries of each ring, a power of two up to 2^15, at least 64 with [`Features::RX_GSO`].
     pub entries: u32,
     /// Features that the tender offered.
     pub offered: Features,
@@ -75,6 +75,8 @@ impl RegionConfig {
     fn check(&self) {
         assert!(self.entries.is_power_of_two() && self.entries <= 1 << queue::MAX_LOG2);
         assert!(self.offered.contains(self.accepted) && self.accepted.closed());
+        let gso = self.accepted.contains(Features::RX_GSO);
+        assert!(!gso || self.entries >= MIN_ENTRIES_RX_GSO, "too few entries for large frames");
         assert!((1..=header::MAX_QUEUES as u64 / 3).contains(&u64::from(self.pairs)));
     }
 }
@@ -142,7 +144,7 @@ fn write_classes(
     pool: &Pool,
     large: Option<&Pool>,
 ) -> (u64, Reach) {
-    let mut reach = Reach { pools: vec![], mem_first_id: None, origin: config.origin };
+    let mut reach = Reach { pools: vec![], mem: None, origin: config.origin };
     let (mut classes, mut next_id) = (0, 0);
     let mut row = |base: u64, stride: u32, count: u32| {
         let row = header::CLASSES + classes * class::ROW;
@@ -162,7 +164,8 @@ fn write_classes(
     }
     if let Some(mem) = config.mem.filter(|_| config.accepted.contains(Features::MEM_CLASS)) {
         let count = (mem.size / u64::from(MEM_STRIDE)) as u32;
-        reach.mem_first_id = Some(row(0, MEM_STRIDE, count));
+        let covered = u64::from(count) * u64::from(MEM_STRIDE);
+        reach.mem = Some((row(0, MEM_STRIDE, count), covered));
     }
     (classes, reach)
 }
@@ -194,12 +197,10 @@ fn write_pair<M: SharedMemory>(
         }
         layout
     };
-    let tx = Producer::new(memory, queue(0, queue::TX));
-    let fill = Producer::new(memory, queue(1, queue::FILL));
-    let rx = Consumer::new(memory, queue(2, queue::RX));
-    let (Ok(tx), Ok(fill), Ok(rx)) = (tx, fill, rx) else {
-        panic!("the memory of a region is written by somebody else")
-    };
+    // What was just written is not read back: a tender may be writing there already.
+    let tx = Producer::fresh(memory.ring(queue(0, queue::TX)), config.entries);
+    let fill = Producer::fresh(memory.ring(queue(1, queue::FILL)), config.entries);
+    let rx = Consumer::fresh(memory.ring(queue(2, queue::RX)), config.entries);
     (TxRing::new(tx, reach.clone()), RxRing::new(fill, rx, pool.clone(), config.accepted))
 }
 

@@ -3,7 +3,7 @@
 use super::Broken;
 use crate::{
     PacketBuf, Pool, Slice,
-    abi::{Desc, Features, Flags, MAX_FRAGS, gso},
+    abi::{Desc, Features, Flags, MAX_FRAGS, MAX_FRAME, gso},
     memory::SharedMemory,
     ring::{Consumer, Producer},
 };
@@ -52,13 +52,20 @@ impl<M: SharedMemory> RxRing<M> {
     }
 
     /// Hands empty buffers out until the ring is full, the pool is down to its reserve, or `most`
-    /// are out; whether to kick.
+    /// are out; whether to kick. Does nothing while less than an eighth of them (32 at most) is
+    /// missing.
     ///
     /// # Errors
     /// [`Broken`] when the tender's index is out of bounds, now or before.
     pub fn refill(&mut self, most: usize) -> Result<bool, Broken> {
         self.check()?;
-        if self.fill.refresh().is_err() {
+        let most = most.min(self.fill.entries() as usize);
+        let missing = most.saturating_sub(self.lent.len());
+        // The low-water mark: a batch pays for the fence.
+        if missing < (most / 8).clamp(1, 32) {
+            return Ok(false);
+        }
+        if (self.fill.room() as usize) < missing && self.fill.refresh().is_err() {
             return self.fail(Broken::Index);
         }
         while self.lent.len() < most && self.fill.room() > 0 {
@@ -111,6 +118,7 @@ impl<M: SharedMemory> RxRing<M> {
 
     fn walk(&mut self, mut frags: impl FnMut(Slice)) -> Result<RxInfo, Broken> {
         let mut info = None;
+        let mut total = 0;
         for n in 0..MAX_FRAGS as u32 {
             if n >= self.rx.ready() {
                 // A chain is published whole.
@@ -126,7 +134,13 @@ impl<M: SharedMemory> RxRing<M> {
             if desc.id != lent.index() || usize::from(desc.offset) != HEADROOM {
                 return Err(Broken::Buffer);
             }
-            if usize::from(desc.len) > lent.tailroom() {
+            total += usize::from(desc.len);
+            let single = !self.features.contains(Features::RX_GSO);
+            if desc.len == 0
+                || usize::from(desc.len) > lent.tailroom()
+                || total > MAX_FRAME
+                || (single && desc.flags.contains(Flags::NEXT))
+            {
                 return Err(Broken::Length);
             }
             if let Some(mut buf) = self.lent.pop_front() {
@@ -143,11 +157,16 @@ impl<M: SharedMemory> RxRing<M> {
 
     fn info(&self, desc: &Desc) -> Result<RxInfo, Broken> {
         let csum_valid = desc.flags.intersects(Flags::NEEDS_CSUM | Flags::DATA_VALID);
+        if csum_valid && !self.features.contains(Features::RX_CSUM) {
+            return Err(Broken::Offload);
+        }
         if desc.gso_type == gso::NONE {
             return Ok(RxInfo { csum_valid, gso: None });
         }
-        let known = matches!(desc.gso_type & !gso::ECN, gso::TCPV4 | gso::TCPV6 | gso::UDP_L4);
-        if !known || desc.gso_size == 0 || !self.features.contains(Features::RX_GSO) {
+        if gso::kind(desc.gso_type).is_none()
+            || desc.gso_size == 0
+            || !self.features.contains(Features::RX_GSO)
+        {
             return Err(Broken::Offload);
         }
         Ok(RxInfo { csum_valid, gso: Some((desc.gso_type, desc.gso_size)) })

@@ -23,8 +23,8 @@ pub struct TxInfo {
 pub(super) struct Reach {
     /// Each pool with the id of its first buffer.
     pub(super) pools: Vec<(Pool, u32)>,
-    /// The first id of the class that covers memory as a whole.
-    pub(super) mem_first_id: Option<u32>,
+    /// The first id of the class that covers memory from its start, and the bytes it covers.
+    pub(super) mem: Option<(u32, u64)>,
     /// What to subtract from an address for the guest-physical one.
     pub(super) origin: u64,
 }
@@ -38,11 +38,15 @@ impl Reach {
         Some((first + index, offset))
     }
 
-    fn strides(&self, slice: &Slice) -> usize {
-        let start = slice.as_ptr() as u64 - self.origin;
+    /// Descriptors for a slice that the class for memory covers.
+    fn strides(&self, slice: &Slice) -> Option<usize> {
+        let (_, covered) = self.mem?;
+        let start = (slice.as_ptr() as u64).checked_sub(self.origin)?;
+        let end = start.checked_add(slice.len() as u64).filter(|end| *end <= covered)?;
         let stride = u64::from(MEM_STRIDE);
-        let last = (start + (slice.len() as u64).saturating_sub(1)) / stride;
-        (last - start / stride + 1) as usize
+        let touched = end.saturating_sub(1).max(start) / stride - start / stride + 1;
+        // A stride of 65,536 bytes that is covered whole takes two, as a length has 16 bits.
+        Some(touched as usize + slice.len() / MEM_STRIDE as usize)
     }
 
     fn in_memory(&self, first_id: u32, slice: &Slice, at: usize) -> Desc {
@@ -102,12 +106,9 @@ impl<M: SharedMemory> TxRing<M> {
     /// then copied into a buffer of the pool by the caller.
     pub fn descriptors(&self, slice: &Slice) -> Option<usize> {
         if self.reach.in_pool(slice).is_some() {
-            return Some(1);
+            return Some(slice.len().div_ceil(usize::from(u16::MAX)));
         }
-        self.reach.mem_first_id?;
-        // A stride of 65,536 bytes that is covered whole takes two, as a length has 16 bits.
-        let whole = slice.len() / MEM_STRIDE as usize;
-        Some(self.reach.strides(slice) + whole)
+        self.reach.strides(slice)
     }
 
     /// Writes one frame. The caller has made sure that there is [`TxRing::room`] for the sum of
@@ -151,13 +152,13 @@ impl<M: SharedMemory> TxRing<M> {
 
     #[inline]
     fn describe(&self, slice: &Slice, at: usize) -> Desc {
-        match (self.reach.in_pool(slice), self.reach.mem_first_id) {
+        match (self.reach.in_pool(slice), self.reach.mem) {
             (Some((id, offset)), _) => {
                 let len = (slice.len() - at).min(usize::from(u16::MAX));
                 let offset = (offset + at) as u16;
                 Desc { id, offset, len: len as u16, ..Desc::default() }
             }
-            (None, Some(first_id)) => self.reach.in_memory(first_id, slice, at),
+            (None, Some((first_id, _))) => self.reach.in_memory(first_id, slice, at),
             (None, None) => panic!("bytes out of reach"),
         }
     }

@@ -5,8 +5,11 @@
 
 mod buf;
 mod free;
-#[cfg(test)]
+#[cfg(all(test, not(miri)))]
 mod free_loom;
+mod refs;
+#[cfg(all(test, not(miri)))]
+mod refs_loom;
 mod slice;
 
 pub use buf::PacketBuf;
@@ -16,9 +19,11 @@ use alloc::{boxed::Box, vec::Vec};
 use core::{
     alloc::Layout,
     ptr::NonNull,
-    sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
+    sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering},
 };
+use crossbeam_utils::CachePadded;
 use free::FreeList;
+use refs::Refs;
 
 /// Size and number of buffers, in bytes and pieces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +71,7 @@ pub struct PoolStats {
 /// What every reference-counted owner of bytes starts with.
 #[repr(C)]
 struct Header {
-    refs: AtomicUsize,
+    refs: Refs,
     kind: Kind,
 }
 
@@ -81,38 +86,21 @@ enum Kind {
 }
 
 impl Header {
-    /// One reference more.
     #[inline]
     fn retain(&self) {
-        if self.kind == Kind::Confined {
-            self.refs.store(self.refs.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        } else {
-            self.refs.fetch_add(1, Ordering::Relaxed);
-        }
+        self.refs.retain(self.kind == Kind::Confined);
     }
 
-    /// One reference less; whether it was the last, which then nobody else can reach.
+    /// One reference less; whether it was the last.
     #[inline]
     fn release(&self) -> bool {
-        // A slice that is alone needs no locked instruction: nobody else can clone it.
-        let refs = self.refs.load(Ordering::Acquire);
-        if refs == 1 {
-            return true;
-        }
-        if self.kind == Kind::Confined {
-            self.refs.store(refs - 1, Ordering::Relaxed);
-            return false;
-        }
-        if self.refs.fetch_sub(1, Ordering::Release) != 1 {
-            return false;
-        }
-        fence(Ordering::Acquire);
-        true
+        self.refs.release(self.kind == Kind::Confined)
     }
 }
 
-/// One buffer's private state; [`Header`] comes first so that a slice finds it by one pointer.
-#[repr(C)]
+/// One buffer's private state; [`Header`] comes first so that a slice finds it by one pointer. Each
+/// has a cache line of its own: neighbours may be with different threads.
+#[repr(C, align(64))]
 struct Meta {
     header: Header,
     index: u32,
@@ -128,8 +116,9 @@ struct Inner {
     owns_memory: bool,
     confined: bool,
     metas: Box<[Meta]>,
-    free: FreeList,
-    handles: AtomicU32,
+    free: CachePadded<FreeList>,
+    /// Wide enough that no number of forgotten clones brings it round.
+    handles: AtomicUsize,
     refused: AtomicU64,
 }
 
@@ -247,20 +236,21 @@ impl Pool {
     }
 
     fn build(config: PoolConfig, base: NonNull<u8>, owns_memory: bool, kind: Kind) -> Pool {
-        let mut inner = Box::new(Inner {
+        let inner = Box::leak(Box::new(Inner {
             config,
             base,
             owns_memory,
             confined: kind == Kind::Confined,
             metas: Box::new([]),
-            free: FreeList::new(),
-            handles: AtomicU32::new(1),
+            free: CachePadded::new(FreeList::new()),
+            handles: AtomicUsize::new(1),
             refused: AtomicU64::new(0),
-        });
-        let pool = NonNull::from(&mut *inner);
+        }));
+        // All later accesses go through this one pointer, which the metadata has too.
+        let pool = NonNull::from(inner);
         let metas: Vec<Meta> = (0..config.count)
             .map(|i| Meta {
-                header: Header { refs: AtomicUsize::new(0), kind },
+                header: Header { refs: Refs::new(0), kind },
                 index: i as u32,
                 next: AtomicU32::new(0),
                 pool,
@@ -269,11 +259,14 @@ impl Pool {
                 charge: AtomicPtr::new(core::ptr::null_mut()),
             })
             .collect();
-        inner.metas = metas.into_boxed_slice();
+        // SAFETY: nobody else knows the pool yet.
+        unsafe { (*pool.as_ptr()).metas = metas.into_boxed_slice() };
+        // SAFETY: as above; from here on it is only shared.
+        let inner = unsafe { pool.as_ref() };
         for i in (0..config.count).rev() {
             inner.free.push(i, |next| inner.metas[i].next.store(next, Ordering::Relaxed));
         }
-        Pool(NonNull::from(Box::leak(inner)))
+        Pool(pool)
     }
 
     #[inline]
@@ -308,7 +301,7 @@ impl Pool {
             return None;
         };
         let meta = &inner.metas[index];
-        meta.header.refs.store(1, Ordering::Relaxed);
+        meta.header.refs.set_one();
         Some(PacketBuf::new(NonNull::from(meta), inner.config.headroom))
     }
 

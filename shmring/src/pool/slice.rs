@@ -1,6 +1,6 @@
 //! A view of bytes that nobody writes.
 
-use super::{Account, Charge, Header, Kind, Meta, PacketBuf, recycle};
+use super::{Account, Charge, Header, Kind, Meta, PacketBuf, recycle, refs::Refs};
 use alloc::{boxed::Box, vec::Vec};
 use bytes::{Buf, Bytes};
 use core::{
@@ -8,7 +8,7 @@ use core::{
     mem::ManuallyDrop,
     ops::{Deref, Range},
     ptr::NonNull,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::atomic::Ordering,
 };
 
 #[repr(C)]
@@ -164,7 +164,7 @@ impl Slice {
         let Some((_, offset)) = self.buffer() else {
             return Err(self);
         };
-        if self.header().is_none_or(|h| h.refs.load(Ordering::Acquire) != 1) {
+        if self.header().is_none_or(|h| !h.refs.is_one()) {
             return Err(self);
         }
         let this = ManuallyDrop::new(self);
@@ -269,7 +269,7 @@ impl From<Bytes> for Slice {
         if len == 0 {
             return Slice::default();
         }
-        let header = Header { refs: AtomicUsize::new(1), kind: Kind::Owned };
+        let header = Header { refs: Refs::new(1), kind: Kind::Owned };
         let owner = NonNull::from(Box::leak(Box::new(Owned { header, bytes })));
         // SAFETY: the pointer of a non-empty `Bytes` is not null.
         let ptr = unsafe { NonNull::new_unchecked(ptr) };

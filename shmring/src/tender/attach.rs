@@ -3,8 +3,8 @@
 use super::{Classes, RxRing, TxRing, classes::Class};
 use crate::{
     abi::{
-        DESC_LEN, DESC_LOG2, Features, MAGIC, MAJOR, MAX_STATS, STAT_LEN, class, ctrl, header,
-        queue,
+        DESC_LEN, DESC_LOG2, Features, MAGIC, MAJOR, MAX_STATS, MIN_ENTRIES_RX_GSO, STAT_LEN,
+        class, ctrl, header, queue,
     },
     memory::SharedMemory,
     ring::Layout,
@@ -194,6 +194,10 @@ fn latch_pairs<M: SharedMemory>(
         let mut row =
             |n: usize, kind: u16| latch_queue(memory, pair * 3 + n, kind, pair as u16, &mut taken);
         let (tx, fill, rx) = (row(0, queue::TX)?, row(1, queue::FILL)?, row(2, queue::RX)?);
+        let least = if features.contains(Features::RX_GSO) { MIN_ENTRIES_RX_GSO } else { 2 };
+        if fill.entries < least || rx.entries < least {
+            return Err(AttachError::Queue);
+        }
         let tx = TxRing::new(memory, tx, classes, features);
         let rx = RxRing::new(memory, fill, rx, classes, features);
         let (Ok(tx), Ok(rx)) = (tx, rx) else { return Err(AttachError::Index) };

@@ -36,6 +36,18 @@ pub enum Violation {
 }
 
 impl Violation {
+    /// Every one, by its code.
+    pub const ALL: [Violation; 8] = [
+        Violation::Index,
+        Violation::BufferId,
+        Violation::Range,
+        Violation::Chain,
+        Violation::FrameLength,
+        Violation::Flags,
+        Violation::Checksum,
+        Violation::Segmentation,
+    ];
+
     /// The reason in the status word, see [`crate::abi::status`].
     pub fn code(self) -> u8 {
         match self {

@@ -98,7 +98,7 @@ impl<M: SharedMemory> RxRing<M> {
         while self.count < usable && !self.suffices() {
             let desc =
                 Desc::decode(self.fill.peek(self.count as u32)).map_err(|_| Violation::Flags)?;
-            if !desc.flags.is_empty() {
+            if !desc.flags.is_empty() || desc.has_offloads() {
                 return Err(Violation::Flags);
             }
             let span = self.classes.resolve(&desc, false)?;
@@ -142,10 +142,16 @@ impl<M: SharedMemory> RxRing<M> {
         self.count -= used;
     }
 
-    /// Hands over every committed frame and the FILL entries used; whether the guest sleeps and is
-    /// to be woken.
+    /// Hands over every committed frame and the FILL entries used, to a guest that looks by itself:
+    /// without a fence.
+    pub fn publish(&mut self) {
+        self.fill.release();
+        self.rx.publish_quiet();
+    }
+
+    /// Likewise; whether the guest sleeps and is to be woken.
     #[must_use]
-    pub fn publish(&mut self) -> bool {
+    pub fn publish_notify(&mut self) -> bool {
         self.fill.release();
         self.rx.publish()
     }

@@ -135,11 +135,16 @@ impl<M: SharedMemory> TxRing<M> {
         Ok(())
     }
 
-    /// Gives the bytes of all frames taken back to the guest; whether it waits for that and is to
-    /// be woken.
+    /// Gives the bytes of all frames taken back to a guest that looks by itself: without a fence.
+    #[inline]
+    pub fn release(&mut self) {
+        self.ring.release();
+    }
+
+    /// Likewise; whether the guest waits for that and is to be woken.
     #[must_use]
     #[inline]
-    pub fn release(&mut self) -> bool {
+    pub fn release_notify(&mut self) -> bool {
         self.ring.release_notify()
     }
 
@@ -167,10 +172,10 @@ fn offloads(features: Features, first: &Desc) -> Result<Offloads, Violation> {
         csum = Some((first.csum_start, first.csum_offset.into()));
     }
     if first.gso_type != gso::NONE {
-        let feature = match first.gso_type & !gso::ECN {
-            gso::TCPV4 => Features::TSO4,
-            gso::TCPV6 => Features::TSO6,
-            gso::UDP_L4 => Features::USO,
+        let feature = match gso::kind(first.gso_type) {
+            Some(gso::TCPV4) => Features::TSO4,
+            Some(gso::TCPV6) => Features::TSO6,
+            Some(gso::UDP_L4) => Features::USO,
             _ => return Err(Violation::Segmentation),
         };
         if !features.contains(feature) || first.gso_size == 0 || csum.is_none() {

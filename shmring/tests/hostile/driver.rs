@@ -4,7 +4,7 @@
 use super::words::{Source, View};
 use shmring::{
     Pool, PoolConfig, Slice,
-    abi::{Features, MAX_FRAGS, MAX_FRAME, gso},
+    abi::{Features, MAX_FRAGS, MAX_FRAME, MIN_ENTRIES_RX_GSO, gso},
     guest::{self, MemClass, Region, RegionConfig, TxInfo},
     tender::{self, Attached, Limits, Violation, attach},
 };
@@ -48,11 +48,13 @@ impl World {
         let size = POOL_AT + pool.config().bytes() as u64;
         let shape = source.borrow_mut().byte();
         let all = Features::all() - Features::STATS;
+        let entries = 2 << (shape >> 1 & 7).min(5);
+        let single = shape & 16 != 0 || entries < MIN_ENTRIES_RX_GSO;
         let config = RegionConfig {
             pairs: 1 + u16::from(shape & 1),
-            entries: 2 << (shape >> 1 & 7).min(5),
+            entries,
             offered: Features::all(),
-            accepted: if shape & 16 == 0 { all } else { all - Features::RX_GSO },
+            accepted: if single { all - Features::RX_GSO } else { all },
             origin: (pool.base().as_ptr() as u64).wrapping_sub(POOL_AT),
             mem: Some(MemClass { size }),
             stats: None,
@@ -133,7 +135,7 @@ impl World {
             assert!(frame.gso.is_none_or(|(_, size)| size > 0 && frame.csum.is_some()));
             frames += 1;
         }
-        let _ = tx.release();
+        let _ = tx.release_notify();
         if self.byte() & 1 != 0 {
             tx.arm();
         }
@@ -156,7 +158,7 @@ impl World {
                 .then_some((gso::TCPV4, 1448));
             rx.commit(len, tender::RxInfo { csum_valid: how & 1 != 0, gso });
         }
-        let _ = rx.publish();
+        let _ = rx.publish_notify();
         rx.pending()?;
         Ok(0)
     }

@@ -166,6 +166,7 @@ impl Nic {
     fn broken(&mut self, shared: &Shared, violation: Violation) {
         log::error!("network device {}: {violation}; its rings are closed", self.handle);
         shared.stats.counters.queue_broken.add(1);
+        shared.stats.violations.count(violation);
         if let Some((region, _)) = self.rings.take() {
             region.store_u32(STATUS, violation.status(), Ordering::Release);
         }
@@ -199,7 +200,7 @@ impl Nic {
         });
         if count > 0 {
             // The guest waits for room only in a wait of its own, which looks again.
-            let _ = pair.tx.release();
+            pair.tx.release();
             counters.tx_frames.add(count as u64);
             counters.tx_bytes.add(bytes as u64);
             counters.tx_batches.add(1);
@@ -256,7 +257,7 @@ impl Nic {
             count += 1;
         };
         if count > 0 {
-            let _ = pair.rx.publish();
+            pair.rx.publish();
             counters.rx_frames.add(count as u64);
             counters.rx_bytes.add(bytes as u64);
             counters.rx_batches.add(1);
@@ -306,6 +307,7 @@ impl Nic {
     pub(super) fn disarm(&mut self) {
         if let Some((_, pair)) = &self.rings {
             pair.tx.disarm();
+            pair.rx.disarm_fill();
         }
     }
 

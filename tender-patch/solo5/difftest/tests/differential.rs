@@ -357,7 +357,7 @@ fn run(plan: Plan, changes: &[Poke], steps: &[Step]) {
                 }
                 assert_eq!(frame, tx.next());
             }
-            Step::TxRelease => assert_eq!(rust_tx.release(), tx.release()),
+            Step::TxRelease => assert_eq!(rust_tx.release_notify(), tx.release()),
             Step::TxArm => (rust_tx.arm(), tx.arm()).1,
             Step::TxDisarm => (rust_tx.disarm(), tx.disarm()).1,
             Step::Buffers | Step::Commit { .. } => {
@@ -372,7 +372,7 @@ fn run(plan: Plan, changes: &[Poke], steps: &[Step]) {
                     rust_rx.commit(len, info);
                 }
             }
-            Step::Publish => assert_eq!(rust_rx.publish(), rx.publish()),
+            Step::Publish => assert_eq!(rust_rx.publish_notify(), rx.publish()),
             Step::Pending => assert_eq!(rust_rx.pending(), rx.pending()),
             Step::ArmFill => (rust_rx.arm_fill(), rx.arm_fill()).1,
             Step::DisarmFill => (rust_rx.disarm_fill(), rx.disarm_fill()).1,
@@ -422,7 +422,7 @@ fn the_offer_has_the_same_bytes() {
 
 #[test]
 fn every_violation_reaches_the_status_word_with_its_number() {
-    let guest = Guest::new(Plan { pairs: 1, log2: 4, features: Features::all(), start: 0 });
+    let guest = Guest::new(Plan { pairs: 1, log2: 6, features: Features::all(), start: 0 });
     let memory = guest.worlds[1].words(guest.plan.size());
     let mut c = Service::attach(&guest.worlds[1], guest.plan.size(), &LIMITS).unwrap();
     for violation in [
