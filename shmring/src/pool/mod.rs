@@ -21,7 +21,6 @@ use core::{
     ptr::NonNull,
     sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering},
 };
-use crossbeam_utils::CachePadded;
 use free::FreeList;
 use refs::Refs;
 
@@ -110,13 +109,25 @@ struct Meta {
     charge: AtomicPtr<Account>,
 }
 
+/// The free list on cache lines of its own: the rest is only read.
+#[repr(align(128))]
+struct Padded(FreeList);
+
+impl core::ops::Deref for Padded {
+    type Target = FreeList;
+    #[inline]
+    fn deref(&self) -> &FreeList {
+        &self.0
+    }
+}
+
 struct Inner {
     config: PoolConfig,
     base: NonNull<u8>,
     owns_memory: bool,
     confined: bool,
     metas: Box<[Meta]>,
-    free: CachePadded<FreeList>,
+    free: Padded,
     /// Wide enough that no number of forgotten clones brings it round.
     handles: AtomicUsize,
     refused: AtomicU64,
@@ -242,7 +253,7 @@ impl Pool {
             owns_memory,
             confined: kind == Kind::Confined,
             metas: Box::new([]),
-            free: CachePadded::new(FreeList::new()),
+            free: Padded(FreeList::new()),
             handles: AtomicUsize::new(1),
             refused: AtomicU64::new(0),
         }));
