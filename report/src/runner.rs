@@ -1,0 +1,186 @@
+//! Runs the workloads: every peer in turn, round after round.
+
+use crate::{
+    environment, page,
+    peer::{self, Peer, Programs},
+    results::{Results, Sample},
+    targets,
+    workload::{self, Workload},
+};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::{path::PathBuf, thread, time::Duration};
+use testbed::Network;
+
+/// What to run.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct Options {
+    /// Rounds in which every peer has its turn
+    #[arg(long, default_value_t = 5)]
+    rounds: u32,
+    /// Seconds of each workload
+    #[arg(long, default_value_t = 0.4)]
+    seconds: f64,
+    /// Only these peers, separated by commas
+    #[arg(long, value_delimiter = ',')]
+    peers: Vec<String>,
+    /// Only workloads whose names begin so, separated by commas
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// One short round: does everything run?
+    #[arg(long)]
+    quick: bool,
+    /// Keep the samples of the last run and add to them
+    #[arg(long)]
+    append: bool,
+}
+
+fn folder() -> PathBuf {
+    testbed::root().join("target/bench-report")
+}
+
+fn chosen_peers(options: &Options) -> Result<(Vec<&'static Peer>, Vec<String>), String> {
+    if let Some(unknown) =
+        options.peers.iter().find(|name| !peer::ALL.iter().any(|peer| peer.name == *name))
+    {
+        let known: Vec<_> = peer::ALL.iter().map(|peer| peer.name).collect();
+        return Err(format!("no peer `{unknown}`; there are {}", known.join(", ")));
+    }
+    let mut skipped = Vec::new();
+    let kvm = testbed::kvm();
+    let chosen = peer::ALL.iter().filter(|peer| {
+        let named = options.peers.is_empty() || options.peers.iter().any(|n| n == peer.name);
+        match &kvm {
+            Err(why) if named && peer.is_guest() => {
+                skipped.push(format!("{}: skipped, {why}", peer.name));
+                false
+            }
+            _ => named,
+        }
+    });
+    let chosen = chosen.collect();
+    Ok((chosen, skipped))
+}
+
+fn chosen_workloads(options: &Options) -> Result<Vec<Workload>, String> {
+    let mut all = workload::all();
+    let names: Vec<String> = all.iter().map(|w| w.name.clone()).collect();
+    all.retain(|w| options.only.is_empty() || options.only.iter().any(|o| w.name.starts_with(o)));
+    if all.is_empty() {
+        return Err(format!("no such workload; there are {}", names.join(", ")));
+    }
+    Ok(all)
+}
+
+/// Measures and writes the page.
+///
+/// # Errors
+/// What is missing here.
+pub(crate) fn run(options: &Options) -> Result<(), String> {
+    let (peers, skipped) = chosen_peers(options)?;
+    let workloads = chosen_workloads(options)?;
+    let (rounds, seconds) = if options.quick { (1, 0.05) } else { (options.rounds, options.seconds) };
+    let mut results = match options.append {
+        true => Results::read(&folder().join("results.json"))?,
+        false => Results::default(),
+    };
+    results.environment = environment::look();
+    results.skipped = skipped;
+    println!("building ...");
+    let programs = Programs::build(&peers)?;
+    let _network = Network::enter_as_anyone()?;
+    testbed::taps()?;
+    let first = results.next_round();
+    let bar = ProgressBar::new(u64::from(rounds) * (peers.len() * workloads.len()) as u64);
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} {msg}") {
+        bar.set_style(style);
+    }
+    for round in first..first + rounds {
+        for peer in &peers {
+            let job = Job { peer, programs: &programs, workloads: &workloads, bar: &bar };
+            results.samples.extend(job.turn(round, Duration::from_secs_f64(seconds)));
+        }
+    }
+    bar.finish_with_message("done");
+    write(results)
+}
+
+/// Writes the page from the numbers of the last run.
+///
+/// # Errors
+/// When there are none.
+pub(crate) fn page() -> Result<(), String> {
+    write(Results::read(&folder().join("results.json"))?)
+}
+
+fn write(mut results: Results) -> Result<(), String> {
+    results.targets = targets::judge(&results);
+    let folder = folder();
+    let failed = |e| format!("{}: {e}", folder.display());
+    std::fs::create_dir_all(&folder).map_err(failed)?;
+    let json = serde_json::to_string_pretty(&results).map_err(|e| e.to_string())?;
+    std::fs::write(folder.join("results.json"), json).map_err(failed)?;
+    std::fs::write(folder.join("index.html"), page::html(&results)).map_err(failed)?;
+    std::fs::write(folder.join("ratios.md"), page::markdown(&results)).map_err(failed)?;
+    print!("{}", page::markdown(&results));
+    println!("\n{}", folder.join("index.html").display());
+    Ok(())
+}
+
+/// A turn of one peer.
+struct Job<'a> {
+    peer: &'a Peer,
+    programs: &'a Programs,
+    workloads: &'a [Workload],
+    bar: &'a ProgressBar,
+}
+
+impl Job<'_> {
+    fn sample(&self, round: u32, workload: &str) -> Sample {
+        let (peer, workload) = (self.peer.name.into(), workload.into());
+        Sample { round, peer, workload, metrics: Default::default(), error: None }
+    }
+
+    /// Runs all workloads in a thread, whose network namespaces end with it.
+    fn turn(&self, round: u32, time: Duration) -> Vec<Sample> {
+        thread::scope(|scope| scope.spawn(|| self.serve(round, time)).join()).unwrap_or_default()
+    }
+
+    fn serve(&self, round: u32, time: Duration) -> Vec<Sample> {
+        let mut samples = Vec::new();
+        let mut running = None;
+        for workload in self.workloads {
+            self.bar.set_message(format!("{}: {}", self.peer.name, workload.name));
+            let mut sample = self.sample(round, &workload.name);
+            if running.is_none() {
+                match self.peer.start(self.programs) {
+                    Ok(started) => {
+                        let mut boot = self.sample(round, "start");
+                        let millis = started.ready.as_secs_f64() * 1e3;
+                        boot.metrics.insert("ready_ms".into(), millis);
+                        samples.push(boot);
+                        running = Some(started);
+                    }
+                    Err(why) => sample.error = Some(why),
+                }
+            }
+            if let Some(peer) = &running {
+                match workload.run(peer, self.peer.is_guest(), time) {
+                    Ok(metrics) => sample.metrics = metrics,
+                    Err(why) => {
+                        // What is left may be broken: the next workload gets a fresh one.
+                        let said = peer.guest.output();
+                        let last = said.lines().last().unwrap_or_default().to_string();
+                        sample.error = Some(format!("{why} {last}"));
+                        running = None;
+                    }
+                }
+            }
+            if let Some(error) = &sample.error {
+                self.bar.println(format!("{}: {}: {error}", self.peer.name, workload.name));
+            }
+            samples.push(sample);
+            self.bar.inc(1);
+        }
+        samples
+    }
+}
