@@ -30,8 +30,7 @@ async fn main(net: Net, env: Env) -> Result<(), Error> {
             services.spawn(serve(rt.clone(), echo9000, echo));
             services.spawn(serve(rt.clone(), discard9, discard));
             let clock = rt.clone();
-            services
-                .spawn(serve(rt.clone(), daytime13, move |s| daytime(s, clock.wall_clock())));
+            services.spawn(serve(rt.clone(), daytime13, move |s| daytime(s, clock.wall_clock())));
             services.spawn(serve(rt.clone(), chargen19, move |s| chargen(s, pattern.clone())));
         })
         .await;
@@ -105,8 +104,6 @@ fn civil(days: u64) -> (u64, u64, u64) {
 
 /// Lines of 72 printable characters, each line beginning one character later.
 fn pattern() -> Slice {
-    let line = |first: usize| {
-        (0..72).map(move |i| b' ' + ((first + i) % 95) as u8).chain(*b"\r\n")
-    };
+    let line = |first: usize| (0..72).map(move |i| b' ' + ((first + i) % 95) as u8).chain(*b"\r\n");
     (0..).flat_map(line).take(PATTERN).collect::<Vec<u8>>().into()
 }

@@ -28,6 +28,8 @@ pub(crate) fn look() -> BTreeMap<String, String> {
         ("Kernel", read("/proc/sys/kernel/osrelease")),
         ("/dev/kvm", Some(kvm)),
         ("Load average at the start", read("/proc/loadavg")),
+        ("Pinning", Some("none: threads run where the scheduler puts them".into())),
+        ("Congestion control", Some("CUBIC on both sides".into())),
         ("Revision", said("git", &["describe", "--always", "--dirty"])),
         ("Compiler", said("rustc", &["--version"])),
         ("Date", said("date", &["-u", "+%Y-%m-%d %H:%M UTC"])),

@@ -103,7 +103,11 @@ impl Programs {
         let guests = peers.iter().any(|p| matches!(p.kind, Kind::Guest(_)));
         let process = peers.iter().any(|p| matches!(p.kind, Kind::Process));
         Ok(Programs {
-            tender: if guests { Some((testbed::tender()?, testbed::image("inetd")?)) } else { None },
+            tender: if guests {
+                Some((testbed::tender()?, testbed::image("inetd")?))
+            } else {
+                None
+            },
             process: if process { Some(testbed::example("inetd")?) } else { None },
         })
     }
@@ -113,6 +117,11 @@ impl Peer {
     /// Whether it needs a virtual machine.
     pub(crate) fn is_guest(&self) -> bool {
         matches!(self.kind, Kind::Guest(_))
+    }
+
+    /// Whether it runs zerohop.
+    pub(crate) fn is_ours(&self) -> bool {
+        matches!(self.kind, Kind::Guest(_) | Kind::Process)
     }
 
     /// Starts it; the calling thread moves into the client's namespace.

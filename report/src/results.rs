@@ -2,7 +2,10 @@
 
 use crate::load::Metrics;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 /// One workload of one peer in one round.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -55,6 +58,24 @@ impl Results {
     /// Median over the rounds.
     pub(crate) fn median(&self, peer: &str, workload: &str, metric: &str) -> Option<f64> {
         median(self.values(peer, workload, metric).map(|(_, v)| v).collect())
+    }
+
+    /// The least, the median and the greatest over the rounds.
+    pub(crate) fn spread(
+        &self,
+        peer: &str,
+        workload: &str,
+        metric: &str,
+    ) -> Option<(f64, f64, f64)> {
+        let values = || self.values(peer, workload, metric).map(|(_, v)| v);
+        let middle = median(values().collect())?;
+        Some((values().fold(middle, f64::min), middle, values().fold(middle, f64::max)))
+    }
+
+    /// Names of everything that was measured in a workload.
+    pub(crate) fn metrics(&self, workload: &str) -> BTreeSet<&str> {
+        let of = self.samples.iter().filter(|s| s.workload == workload);
+        of.flat_map(|s| s.metrics.keys()).map(String::as_str).collect()
     }
 
     /// Median over the rounds of the ratio within a round.

@@ -78,7 +78,8 @@ fn chosen_workloads(options: &Options) -> Result<Vec<Workload>, String> {
 pub(crate) fn run(options: &Options) -> Result<(), String> {
     let (peers, skipped) = chosen_peers(options)?;
     let workloads = chosen_workloads(options)?;
-    let (rounds, seconds) = if options.quick { (1, 0.05) } else { (options.rounds, options.seconds) };
+    let (rounds, seconds) =
+        if options.quick { (1, 0.05) } else { (options.rounds, options.seconds) };
     let mut results = match options.append {
         true => Results::read(&folder().join("results.json"))?,
         false => Results::default(),

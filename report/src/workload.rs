@@ -60,7 +60,12 @@ impl Workload {
     ///
     /// # Errors
     /// A peer that does not answer, or answers wrongly.
-    pub(crate) fn run(&self, peer: &Running, guest: bool, time: Duration) -> Result<Metrics, String> {
+    pub(crate) fn run(
+        &self,
+        peer: &Running,
+        guest: bool,
+        time: Duration,
+    ) -> Result<Metrics, String> {
         let echo = SocketAddr::new(peer.server, ECHO);
         let before = if guest { Some(peer.guest.stats()?) } else { None };
         let mut metrics = match self.kind {

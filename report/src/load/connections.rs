@@ -14,8 +14,7 @@ const GROUP: usize = 50;
 /// Opens `count` connections, then sends 64 bytes and takes the answer on each in turn.
 pub(crate) fn many(server: SocketAddr, count: usize, time: Duration) -> io::Result<Metrics> {
     let opening = Instant::now();
-    let mut streams =
-        (0..count).map(|_| connect(server)).collect::<io::Result<Vec<_>>>()?;
+    let mut streams = (0..count).map(|_| connect(server)).collect::<io::Result<Vec<_>>>()?;
     let opened = count as f64 / opening.elapsed().as_secs_f64();
     let mut nanos = Vec::new();
     let started = Instant::now();

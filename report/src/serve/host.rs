@@ -66,7 +66,8 @@ fn chargen(mut stream: TcpStream) -> std::io::Result<()> {
 pub(crate) fn spinning() -> Result<(), String> {
     let udp = UdpSocket::bind(("0.0.0.0", ECHO)).map_err(|e| format!("UDP: {e}"))?;
     udp.set_nonblocking(true).map_err(|e| format!("UDP: {e}"))?;
-    let listeners = [(listen(ECHO)?, ECHO), (listen(DISCARD)?, DISCARD), (listen(CHARGEN)?, CHARGEN)];
+    let listeners =
+        [(listen(ECHO)?, ECHO), (listen(DISCARD)?, DISCARD), (listen(CHARGEN)?, CHARGEN)];
     for (listener, _) in &listeners {
         listener.set_nonblocking(true).map_err(|e| format!("listener: {e}"))?;
     }

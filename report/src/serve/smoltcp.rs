@@ -45,7 +45,8 @@ pub(crate) fn serve(name: &str, spin: bool) -> Result<(), String> {
         let _ = addresses.push(IpCidr::new(IpAddress::v4(10, 0, 0, 2), 24));
     });
     let mut sockets = SocketSet::new(vec![]);
-    let datagrams = || udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; 512], vec![0; 1 << 20]);
+    let datagrams =
+        || udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; 512], vec![0; 1 << 20]);
     let mut socket_udp = udp::Socket::new(datagrams(), datagrams());
     socket_udp.bind(ECHO).map_err(|e| format!("UDP: {e}"))?;
     let datagrams = sockets.add(socket_udp);
