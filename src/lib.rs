@@ -2,6 +2,7 @@
 #![cfg_attr(not(feature = "host"), no_std)]
 extern crate alloc;
 
+pub mod block;
 pub mod device;
 pub mod frame;
 #[cfg(feature = "host")]
@@ -19,4 +20,6 @@ pub mod time;
 pub mod udp;
 pub mod wire;
 
+pub use block::Block;
+pub use net::Net;
 pub use shmring::{PacketBuf, Pool, PoolConfig, Slice};

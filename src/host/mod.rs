@@ -1,7 +1,10 @@
 //! Services as ordinary Linux processes on a tap.
 
+mod disk;
+mod macros;
 pub mod service;
 mod sys;
 mod tap;
 
-pub use tap::Tap;
+pub(crate) use disk::Disk;
+pub use tap::{Tap, Wakers};

@@ -1,17 +1,28 @@
 //! Starting a service in a process.
 #![forbid(unsafe_code)]
 
-use super::Tap;
+use super::{Disk, Tap, Wakers};
 use crate::{
-    net::Net,
+    block::Sectors,
     rt::Platform,
-    service::{Args, Env, HELP, Outcome, log_level},
+    service::{Args, Attached, Attaching, Board, Env, HELP, Kind, Outcome, log_level},
     time::Instant,
 };
 use std::{
     io::Write,
     time::{SystemTime, UNIX_EPOCH},
 };
+
+/// A declared device: its name and kind.
+type Device = (&'static str, Kind);
+
+const HOST_HELP: &str = "\
+Without arguments: print the manifest that the unikernel expects, as JSON
+  --tap=IFACE           Run as a process, with the tap IFACE for the first network device
+  --tap:NAME=IFACE      The tap IFACE for the network device NAME
+  --block:NAME=FILE     The file FILE for the block device NAME
+  --block-sector-size:NAME=N
+                        Bytes of its sectors (default 512)";
 
 struct Process(std::time::Instant);
 
@@ -26,6 +37,11 @@ impl Platform for Process {
 
     fn entropy(&self) -> [u8; 32] {
         super::sys::random()
+    }
+
+    fn idle(&self, until: Option<Instant>) {
+        let left = until.map_or(std::time::Duration::MAX, |until| until - self.now());
+        std::thread::sleep(left);
     }
 }
 
@@ -45,9 +61,99 @@ impl log::Log for Stdout {
     fn flush(&self) {}
 }
 
-/// Runs a service with its network device `name` on a tap; its exit status.
+/// The process as a board: taps and files.
+struct Host<'a> {
+    taps: Vec<(Option<&'a str>, &'a str)>,
+    blocks: Vec<(&'a str, &'a str)>,
+    sector_sizes: Vec<(&'a str, usize)>,
+    wakers: Wakers,
+    first: Option<String>,
+}
+
+impl<'a> Host<'a> {
+    /// Takes the arguments that name devices, and leaves the others.
+    fn parse(all: &'a [String], declared: &[Device]) -> Result<(Host<'a>, Vec<&'a str>), String> {
+        let first = declared.iter().find(|(_, kind)| *kind == Kind::Net);
+        let mut host = Host {
+            taps: Vec::new(),
+            blocks: Vec::new(),
+            sector_sizes: Vec::new(),
+            wakers: Wakers::default(),
+            first: first.map(|(name, _)| String::from(*name)),
+        };
+        let mut others = Vec::new();
+        let mut own = false;
+        for arg in all {
+            own |= arg == "--";
+            let (option, value) = arg.split_once('=').unwrap_or((arg, ""));
+            let (option, device) = match option.split_once(':') {
+                Some((option, device)) => (option, Some(device)),
+                None => (option, None),
+            };
+            match (option, device) {
+                _ if own => others.push(arg.as_str()),
+                ("--tap", _) => host.taps.push((device, value)),
+                ("--block", Some(device)) => host.blocks.push((device, value)),
+                ("--block-sector-size", Some(device)) => {
+                    let size = value.parse().ok();
+                    let size = size.filter(|n: &usize| *n >= 512 && n.is_power_of_two());
+                    let size = size.ok_or("expected a power of two from 512 on");
+                    host.sector_sizes.push((device, size.map_err(|e| format!("{arg}: {e}"))?));
+                }
+                _ => others.push(arg.as_str()),
+            }
+        }
+        let nets = host.taps.iter().filter_map(|(name, _)| Some(((*name)?, Kind::Net)));
+        let blocks = host.blocks.iter().map(|(name, _)| (*name, Kind::Block));
+        for device in nets.chain(blocks) {
+            undeclared(device, declared)?;
+        }
+        Ok((host, others))
+    }
+}
+
+/// Refuses a device that the service does not declare.
+fn undeclared(device: (&str, Kind), declared: &[Device]) -> Result<(), String> {
+    if declared.contains(&device) {
+        return Ok(());
+    }
+    let (name, kind) = device;
+    let known: Vec<_> = declared.iter().map(|(name, kind)| format!("{name}: {kind:?}")).collect();
+    Err(format!(
+        "the service declares no device `{name}: {kind:?}`, only {}; add it in `service!`",
+        known.join(", ")
+    ))
+}
+
+impl Board for Host<'_> {
+    fn net(&mut self, name: &str) -> Result<Attached, String> {
+        let first = self.first.as_deref() == Some(name);
+        let named = self.taps.iter().find(|(tap, _)| *tap == Some(name));
+        let tap = named.or_else(|| self.taps.iter().find(|(tap, _)| first && tap.is_none()));
+        let Some((_, tap)) = tap else {
+            let how = if first { "--tap=IFACE".into() } else { format!("--tap:{name}=IFACE") };
+            return Err(format!("the network {name} has no tap; add {how}"));
+        };
+        let device = Box::new(Tap::open(tap, &self.wakers)?);
+        Ok(Attached { device, publish: None, max_connections: usize::MAX })
+    }
+
+    fn block(&mut self, name: &str) -> Result<Box<dyn Sectors>, String> {
+        let Some((_, path)) = self.blocks.iter().find(|(block, _)| *block == name) else {
+            return Err(format!("the block device {name} has no file; add --block:{name}=FILE"));
+        };
+        let size = self.sector_sizes.iter().find(|(block, _)| *block == name);
+        Ok(Box::new(Disk::open(path, size.map_or(512, |(_, size)| *size))?))
+    }
+}
+
+/// Runs a service with the devices that it declares; its exit status.
 #[doc(hidden)]
-pub fn run<F, T>(name: &str, main: impl FnOnce(Net, Env) -> F) -> i32
+pub fn run<D, F, T>(
+    declared: &[Device],
+    attach: impl FnOnce(&mut Attaching<'_>) -> Result<D, String>,
+    main: impl FnOnce(D, Env) -> F,
+) -> i32
 where
     F: Future<Output = T> + 'static,
     T: Outcome + 'static,
@@ -58,15 +164,14 @@ where
         return 1;
     };
     if all.is_empty() {
-        println!("{}", manifest(name));
+        println!("{}", manifest(declared));
         return 0;
     }
     if all.iter().any(|arg| arg == "--help") {
-        println!("Without arguments: print the manifest that the unikernel expects, as JSON");
-        println!("  --tap=IFACE           Run as a process on the tap IFACE\n{HELP}");
+        println!("{HOST_HELP}\n{HELP}");
         return 0;
     }
-    match start(&all, main) {
+    match start(&all, declared, attach, main) {
         Ok(status) => status,
         Err(problem) => {
             eprintln!("{problem}");
@@ -75,47 +180,44 @@ where
     }
 }
 
-fn start<F, T>(all: &[String], main: impl FnOnce(Net, Env) -> F) -> Result<i32, String>
+fn start<D, F, T>(
+    all: &[String],
+    declared: &[Device],
+    attach: impl FnOnce(&mut Attaching<'_>) -> Result<D, String>,
+    main: impl FnOnce(D, Env) -> F,
+) -> Result<i32, String>
 where
     F: Future<Output = T> + 'static,
     T: Outcome + 'static,
 {
-    let (taps, others): (Vec<&str>, Vec<&str>) =
-        all.iter().map(String::as_str).partition(|arg| arg.starts_with("--tap="));
-    let [tap] = taps[..] else {
-        return Err(
-            "give one --tap=IFACE to run as a process, or no argument at all; try --help".into()
-        );
-    };
+    let (mut host, others) = Host::parse(all, declared)?;
     if log::set_logger(&Stdout).is_ok() {
         log::set_max_level(log_level(others.iter().copied()));
     }
     let args = Args::parse(others.into_iter()).map_err(|e| format!("{e}; try --help"))?;
-    let tap = Tap::open(&tap["--tap=".len()..])?;
-    Ok(crate::service::run(Process(std::time::Instant::now()), tap, None, args, main))
+    if let Some(name) = args.unknown_net(&names(declared)) {
+        undeclared((name, Kind::Net), declared)?;
+    }
+    Ok(crate::service::run(Process(std::time::Instant::now()), &mut host, args, attach, main))
 }
 
-fn manifest(name: &str) -> String {
+fn names<'a>(declared: &[(&'a str, Kind)]) -> Vec<&'a str> {
+    declared.iter().map(|(name, _)| *name).collect()
+}
+
+fn manifest(declared: &[Device]) -> String {
+    let devices: Vec<String> = declared
+        .iter()
+        .map(|(name, kind)| {
+            let kind = match kind {
+                Kind::Net => "NET_BASIC",
+                Kind::Block => "BLOCK_BASIC",
+            };
+            format!("    {{ \"name\": \"{name}\", \"type\": \"{kind}\" }}")
+        })
+        .collect();
     format!(
-        "{{\n  \"type\": \"solo5.manifest\",\n  \"version\": 1,\n  \"devices\": [\n    \
-         {{ \"name\": \"{name}\", \"type\": \"NET_BASIC\" }}\n  ]\n}}"
+        "{{\n  \"type\": \"solo5.manifest\",\n  \"version\": 1,\n  \"devices\": [\n{}\n  ]\n}}",
+        devices.join(",\n")
     )
-}
-
-/// Declares a service: the name of its network device, and its `main`.
-///
-/// ```ignore
-/// zerohop::service!(service => main);
-/// async fn main(net: Net, env: Env) -> Result<(), Error> { .. }
-/// ```
-#[macro_export]
-macro_rules! service {
-    ($net:ident => $main:path) => {
-        const _: () = {
-            #[unsafe(export_name = "main")]
-            extern "C" fn zerohop_process(_: i32, _: *const *const u8) -> i32 {
-                $crate::host::service::run(stringify!($net), $main)
-            }
-        };
-    };
 }

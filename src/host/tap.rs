@@ -11,11 +11,15 @@ use crate::{
 };
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    fd::{AsFd, OwnedFd},
+    fd::OwnedFd,
     fs::{Mode, OFlags},
     io::{readv, writev},
 };
-use std::io::{IoSlice, IoSliceMut};
+use std::{
+    cell::RefCell,
+    io::{IoSlice, IoSliceMut},
+    rc::Rc,
+};
 
 const IFF_TAP: i32 = 2;
 const IFF_NO_PI: i32 = 0x1000;
@@ -33,9 +37,14 @@ const BUFFERS: usize = 36;
 /// Bytes left free in front of a received frame.
 const HEADROOM: usize = 64;
 
+/// The taps of a process: each wakes for frames at any of them.
+#[derive(Clone, Default)]
+pub struct Wakers(Rc<RefCell<Vec<Rc<OwnedFd>>>>);
+
 /// A tap.
 pub struct Tap {
-    fd: OwnedFd,
+    fd: Rc<OwnedFd>,
+    wakers: Wakers,
     info: DeviceInfo,
     pool: Pool,
     buffers: Vec<PacketBuf>,
@@ -47,7 +56,7 @@ impl Tap {
     ///
     /// # Errors
     /// A line that says what is wrong and what to do.
-    pub fn open(name: &str) -> Result<Tap, String> {
+    pub fn open(name: &str, wakers: &Wakers) -> Result<Tap, String> {
         let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let fd = rustix::fs::open("/dev/net/tun", flags, Mode::empty())
             .map_err(|e| format!("could not open /dev/net/tun: {e}"))?;
@@ -85,7 +94,9 @@ impl Tap {
         };
         let pool = Pool::heap(PoolConfig { count: 4096, ..PoolConfig::default() });
         let started = std::time::Instant::now();
-        Ok(Tap { fd, info, pool, buffers: Vec::with_capacity(BUFFERS), started })
+        let (fd, wakers) = (Rc::new(fd), wakers.clone());
+        wakers.0.borrow_mut().push(fd.clone());
+        Ok(Tap { fd, wakers, info, pool, buffers: Vec::with_capacity(BUFFERS), started })
     }
 
     fn read(&mut self) -> Option<(usize, RxMeta)> {
@@ -210,7 +221,8 @@ impl Device for Tap {
         let left = until.map_or(Duration::from_secs(1), |until| until - now);
         let timeout =
             Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
-        let fd = self.fd.as_fd();
-        let _ = poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&timeout));
+        let taps = self.wakers.0.borrow();
+        let mut fds: Vec<_> = taps.iter().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
+        let _ = poll(&mut fds, Some(&timeout));
     }
 }

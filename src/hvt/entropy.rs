@@ -18,8 +18,22 @@ pub(crate) fn seed() -> [u8; 32] {
     seed
 }
 
+/// A number of the processor's: of its noise source where it has one for that.
 fn hardware() -> Option<u64> {
+    const RDSEED: u32 = 1 << 18;
     const RDRAND: u32 = 1 << 30;
+    #[target_feature(enable = "rdseed")]
+    fn noise() -> Option<u64> {
+        let mut value = 0;
+        (core::arch::x86_64::_rdseed64_step(&mut value) == 1).then_some(value)
+    }
+    if core::arch::x86_64::__cpuid(0).eax >= 7
+        && core::arch::x86_64::__cpuid_count(7, 0).ebx & RDSEED != 0
+        // SAFETY: the processor has the instruction, as just asked.
+        && let Some(value) = (0..16).find_map(|_| unsafe { noise() })
+    {
+        return Some(value);
+    }
     if core::arch::x86_64::__cpuid(1).ecx & RDRAND == 0 {
         return None;
     }

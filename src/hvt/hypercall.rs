@@ -73,6 +73,15 @@ struct NetArg {
     ret: i32,
 }
 
+#[repr(C)]
+struct BlockArg {
+    handle: u64,
+    offset: u64,
+    data: *const u8,
+    len: u64,
+    ret: i32,
+}
+
 /// Sends one frame.
 pub(crate) fn net_write(handle: u64, frame: &[u8]) -> Status {
     let mut arg = NetArg { handle, data: frame.as_ptr(), len: frame.len() as u64, ret: 0 };
@@ -89,6 +98,24 @@ pub(crate) fn net_read(handle: u64, buffer: &mut [u8]) -> Option<usize> {
     unsafe { call(BASE + 7, &mut arg) };
     let got = usize::try_from(arg.len).ok().filter(|got| *got <= buffer.len());
     got.filter(|_| Status::of(arg.ret) == Status::Ok)
+}
+
+/// Writes one sector at `offset`.
+pub(crate) fn block_write(handle: u64, offset: u64, sector: &[u8]) -> Status {
+    let len = sector.len() as u64;
+    let mut arg = BlockArg { handle, offset, data: sector.as_ptr(), len, ret: -1 };
+    // SAFETY: the struct of this call; the bytes are borrowed.
+    unsafe { call(BASE + 4, &mut arg) };
+    Status::of(arg.ret)
+}
+
+/// Reads one sector at `offset` into `buffer`.
+pub(crate) fn block_read(handle: u64, offset: u64, buffer: &mut [u8]) -> Status {
+    let len = buffer.len() as u64;
+    let mut arg = BlockArg { handle, offset, data: buffer.as_mut_ptr(), len, ret: -1 };
+    // SAFETY: the struct of this call; the bytes are borrowed uniquely.
+    unsafe { call(BASE + 5, &mut arg) };
+    Status::of(arg.ret)
 }
 
 /// Ends the guest.

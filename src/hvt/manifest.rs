@@ -1,34 +1,19 @@
 //! The manifest and the notes that carry it in the image.
 #![forbid(unsafe_code)]
 
-use crate::wire::MacAddr;
+use crate::{service::Kind, wire::MacAddr};
 use shmring::abi::offer;
 
 /// Most devices of an image, beside the entries that every image has.
 pub const MAX_DEVICES: usize = 62;
 const NAME: usize = 68;
+/// The type of entry 0, which names no device.
+const RESERVED_FIRST: u32 = 1 << 30;
 
-/// A kind of device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Entry 0, which names no device.
-    First,
-    /// A block device.
-    Block,
-    /// A network device.
-    Net,
-    /// Our rings; tenders that do not know them skip the entry.
-    Rings,
-}
-
-impl Kind {
-    const fn number(self) -> u32 {
-        match self {
-            Kind::First => 1 << 30,
-            Kind::Block => 1,
-            Kind::Net => 2,
-            Kind::Rings => offer::TYPE,
-        }
+const fn number(kind: Kind) -> u32 {
+    match kind {
+        Kind::Block => 1,
+        Kind::Net => 2,
     }
 }
 
@@ -45,18 +30,22 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Entry 0, which every manifest has.
+    pub const FIRST: Entry = Entry::of("", RESERVED_FIRST);
+
+    /// Our rings; tenders that do not know them skip the entry.
+    pub const RINGS: Entry = Entry::of(offer::NAME, offer::TYPE);
+
     /// An entry of a device's name and kind.
     pub const fn new(name: &str, kind: Kind) -> Entry {
+        Entry::of(name, number(kind))
+    }
+
+    const fn of(name: &str, kind: u32) -> Entry {
         let bytes = name.as_bytes();
         assert!(bytes.len() < NAME, "a device's name has at most 67 characters");
-        let mut entry = Entry {
-            name: [0; NAME],
-            kind: kind.number(),
-            u: [0; 16],
-            b: 0,
-            attached: 0,
-            padding: [0; 7],
-        };
+        let mut entry =
+            Entry { name: [0; NAME], kind, u: [0; 16], b: 0, attached: 0, padding: [0; 7] };
         let mut i = 0;
         while i < bytes.len() {
             entry.name[i] = bytes[i];
@@ -79,10 +68,10 @@ impl Manifest {
         &self.entry[..(self.entries as usize).min(self.entry.len())]
     }
 
-    fn find(&self, name: &str, kind: Kind) -> Option<(u64, &Entry)> {
+    fn find(&self, name: &str, kind: u32) -> Option<(u64, &Entry)> {
         let matches = |entry: &&Entry| {
             let len = entry.name.iter().position(|b| *b == 0).unwrap_or(NAME);
-            entry.kind == kind.number() && &entry.name[..len] == name.as_bytes()
+            entry.kind == kind && &entry.name[..len] == name.as_bytes()
         };
         let index = self.entries().iter().position(|entry| matches(&entry))?;
         let entry = &self.entries()[index];
@@ -91,14 +80,22 @@ impl Manifest {
 
     /// Handle, address and MTU of the attached network device `name`.
     pub(crate) fn net(&self, name: &str) -> Option<(u64, MacAddr, u16)> {
-        let (handle, entry) = self.find(name, Kind::Net)?;
+        let (handle, entry) = self.find(name, number(Kind::Net))?;
         let [a, b, c, d, e, f, low, high, ..] = entry.u;
         Some((handle, MacAddr([a, b, c, d, e, f]), u16::from_le_bytes([low, high])))
     }
 
+    /// Handle, capacity in bytes and sector size of the attached block device `name`.
+    pub(crate) fn block(&self, name: &str) -> Option<(u64, u64, u16)> {
+        let (handle, entry) = self.find(name, number(Kind::Block))?;
+        let [c0, c1, c2, c3, c4, c5, c6, c7, low, high, ..] = entry.u;
+        let capacity = u64::from_le_bytes([c0, c1, c2, c3, c4, c5, c6, c7]);
+        Some((handle, capacity, u16::from_le_bytes([low, high])))
+    }
+
     /// What the tender offers for our rings.
     pub(crate) fn rings(&self) -> Option<offer::Offer> {
-        let (_, entry) = self.find(offer::NAME, Kind::Rings)?;
+        let (_, entry) = self.find(offer::NAME, offer::TYPE)?;
         Some(offer::Offer::decode(entry.u))
     }
 }

@@ -3,9 +3,11 @@
 pub(crate) mod boot;
 pub(crate) mod clock;
 pub(crate) mod console;
+mod disk;
 pub(crate) mod entropy;
 mod entry;
 pub(crate) mod hypercall;
+mod macros;
 pub(crate) mod manifest;
 mod mem;
 mod panic;

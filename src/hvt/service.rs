@@ -3,11 +3,13 @@
 use super::{
     boot,
     clock::Clock,
+    disk::Disk,
     entropy,
     hypercall::{self, call},
 };
 use crate::{
     Pool, PoolConfig,
+    block::Sectors,
     device::{
         Device, DeviceInfo,
         hypercall::HypercallDevice,
@@ -15,13 +17,13 @@ use crate::{
         solo5_ring::{self, Solo5RingDevice},
     },
     frame::Offloads,
-    net::{Net, Publish},
+    net::Publish,
     rt::Platform,
-    service::{Args, Env, HELP, Outcome},
+    service::{Args, Attached, Attaching, Board, Env, HELP, Kind, Outcome},
     time::{Duration, Instant},
     wire::MacAddr,
 };
-use alloc::{alloc::alloc_zeroed, boxed::Box, format};
+use alloc::{alloc::alloc_zeroed, boxed::Box, format, string::String, vec::Vec};
 use core::{alloc::Layout, ptr::NonNull};
 use shmring::{
     abi::{Features, MAJOR, MAX_STATS, STAT_LEN, STAT_NAME, offer::Offer, port},
@@ -29,7 +31,7 @@ use shmring::{
     memory::{RawMemory, SharedMemory},
 };
 
-pub use super::manifest::{ABI, Desc, Entry, Kind, Note, note};
+pub use super::manifest::{ABI, Desc, Entry, Note, note};
 
 /// The processor as a platform.
 struct Processor(Clock);
@@ -46,6 +48,11 @@ impl Platform for Processor {
     fn entropy(&self) -> [u8; 32] {
         entropy::seed()
     }
+
+    fn idle(&self, until: Option<Instant>) {
+        let left = until.map_or(Duration::from_secs(1), |until| until - self.now());
+        hypercall::poll(u64::try_from(left.as_nanos()).unwrap_or(u64::MAX));
+    }
 }
 
 /// Zeroed pages that stay for ever.
@@ -58,10 +65,10 @@ fn pages(bytes: usize) -> Option<NonNull<u8>> {
 /// Heap that a connection may take, with its task and its share of the tables.
 const CONNECTION: usize = 4096;
 
-/// A pool of a quarter of memory, within bounds.
-fn pool() -> Option<Pool> {
+/// A pool of a quarter of memory, shared by `nets` networks, within bounds.
+fn pool(nets: usize) -> Option<Pool> {
     let stride = PoolConfig::default().stride;
-    let count = (boot::memory() as usize / 4 / stride).clamp(128, 4096);
+    let count = (boot::memory() as usize / 4 / nets / stride).clamp(128, 4096);
     let config = PoolConfig { count, ..PoolConfig::default() };
     let base = pages(config.bytes())?;
     // SAFETY: fresh pages that nobody else knows; the tender keeps the rings' protocol, which is
@@ -184,13 +191,13 @@ impl solo5_ring::Host for Hypercalls {
 const ENTRIES: u32 = 256;
 
 /// What a tender that offers our ABI serves: the statistics, and rings if it has them.
-struct Attached {
+struct Offered {
     rings: Option<(Rings<RawMemory>, Ports)>,
     publish: Publish,
 }
 
 /// Lays a region out and attaches it.
-fn attach(offer: &Offer, handle: u64, pool: &Pool, clock: Clock) -> Option<Attached> {
+fn attach(offer: &Offer, handle: u64, pool: &Pool, clock: Clock) -> Option<Offered> {
     let table = Table::new()?;
     let config = RegionConfig {
         pairs: 1,
@@ -212,17 +219,72 @@ fn attach(offer: &Offer, handle: u64, pool: &Pool, clock: Clock) -> Option<Attac
     }
     let watch = Watch::new(region);
     let ports = Ports { base: offer.port, handle, region, address, config, watch, clock };
-    Some(Attached { rings: pairs.pop().map(|rings| (rings, ports)), publish: table.publish() })
+    Some(Offered { rings: pairs.pop().map(|rings| (rings, ports)), publish: table.publish() })
 }
 
-/// Runs a service on the network device `name`; its exit status.
+/// The tender as a board.
+struct Tender {
+    clock: Clock,
+    /// Networks that share the memory.
+    nets: usize,
+}
+
+impl Board for Tender {
+    fn net(&mut self, name: &str) -> Result<Attached, String> {
+        let Some((handle, mac, mtu)) = boot::manifest().net(name) else {
+            return Err(format!(
+                "network device {name} is not attached; start the tender with --net:{name}=TAP"
+            ));
+        };
+        let pool = pool(self.nets).ok_or("no memory for packet buffers; raise --mem")?;
+        let heap = boot::heap().saturating_sub(self.nets * pool.config().bytes());
+        let max_connections = heap / self.nets / CONNECTION;
+        let clock = self.clock;
+        let offer = boot::manifest().rings().filter(|offer| offer.major == MAJOR);
+        let offered = offer.and_then(|offer| attach(&offer, handle, &pool, clock));
+        let (rings, publish) = match offered {
+            Some(Offered { rings, publish }) => (rings, Some(publish)),
+            None => (None, None),
+        };
+        let device: Box<dyn Device> = if let Some((rings, ports)) = rings {
+            let offloads = offloads(ports.config.accepted);
+            let info = DeviceInfo { mac, mtu, offloads, io_mode: "shmring" };
+            Box::new(RingDevice::new(info, pool, rings, ports))
+        } else if let Some(base) = boot::solo5_ring().filter(|_| self.nets == 1) {
+            let info = DeviceInfo { mac, mtu, offloads: Offloads::empty(), io_mode: "solo5-ring" };
+            // SAFETY: the tender keeps these pages for the ring alone, and the entry has mapped
+            // them.
+            let memory = unsafe { RawMemory::new(base, solo5_ring::LEN) };
+            let host = Hypercalls { handle, clock };
+            Box::new(Solo5RingDevice::new(info, handle as u32, pool, memory, host))
+        } else {
+            Box::new(HypercallDevice::new(handle, MacAddr(mac.0), mtu, pool, clock))
+        };
+        Ok(Attached { device, publish, max_connections })
+    }
+
+    fn block(&mut self, name: &str) -> Result<Box<dyn Sectors>, String> {
+        match boot::manifest().block(name) {
+            Some((handle, capacity, sector)) => Ok(Box::new(Disk::new(handle, capacity, sector))),
+            None => Err(format!(
+                "block device {name} is not attached; start the tender with --block:{name}=FILE"
+            )),
+        }
+    }
+}
+
+/// Runs a service with the devices that it declares; its exit status.
 #[doc(hidden)]
-pub fn run<F, T>(name: &str, main: impl FnOnce(Net, Env) -> F) -> i32
+pub fn run<D, F, T>(
+    declared: &[(&'static str, Kind)],
+    attach: impl FnOnce(&mut Attaching<'_>) -> Result<D, String>,
+    main: impl FnOnce(D, Env) -> F,
+) -> i32
 where
     F: Future<Output = T> + 'static,
     T: Outcome + 'static,
 {
-    let mut args = match Args::parse(boot::cmdline().split(' ')) {
+    let args = match Args::parse(boot::cmdline().split(' ')) {
         Ok(args) if args.help => {
             super::console::print(&format!("{HELP}\n"));
             return 0;
@@ -233,92 +295,13 @@ where
             return 1;
         }
     };
-    let Some((handle, mac, mtu)) = boot::manifest().net(name) else {
-        log::error!(
-            "network device {name} is not attached; start the tender with --net:{name}=TAP"
-        );
+    let nets = declared.iter().filter(|(_, kind)| *kind == Kind::Net);
+    let nets: Vec<&str> = nets.map(|(name, _)| *name).collect();
+    if let Some(name) = args.unknown_net(&nets) {
+        log::error!("the service declares no network `{name}`; add `{name}: Net` in `service!`");
         return 1;
-    };
-    let Some(pool) = pool() else {
-        log::error!("no memory for packet buffers; raise --mem");
-        return 1;
-    };
-    let heap = boot::heap().saturating_sub(pool.config().bytes());
-    let tcp = &mut args.stack.tcp;
-    tcp.max_connections = tcp.max_connections.min(heap / CONNECTION);
+    }
     let clock = Clock::new();
-    let offer = boot::manifest().rings().filter(|offer| offer.major == MAJOR);
-    let attached = offer.and_then(|offer| attach(&offer, handle, &pool, clock));
-    let (rings, publish) = match attached {
-        Some(Attached { rings, publish }) => (rings, Some(publish)),
-        None => (None, None),
-    };
-    if let Some((rings, ports)) = rings {
-        let offloads = offloads(ports.config.accepted);
-        let info = DeviceInfo { mac, mtu, offloads, io_mode: "shmring" };
-        let device = RingDevice::new(info, pool, rings, ports);
-        return start(device, clock, publish, args, main);
-    }
-    if let Some(base) = boot::solo5_ring() {
-        let info = DeviceInfo { mac, mtu, offloads: Offloads::empty(), io_mode: "solo5-ring" };
-        // SAFETY: the tender keeps these pages for the ring alone, and the entry has mapped them.
-        let memory = unsafe { RawMemory::new(base, solo5_ring::LEN) };
-        let host = Hypercalls { handle, clock };
-        let device = Solo5RingDevice::new(info, handle as u32, pool, memory, host);
-        return start(device, clock, publish, args, main);
-    }
-    start(
-        HypercallDevice::new(handle, MacAddr(mac.0), mtu, pool, clock),
-        clock,
-        publish,
-        args,
-        main,
-    )
-}
-
-fn start<D, F, T>(
-    device: D,
-    clock: Clock,
-    publish: Option<Publish>,
-    args: Args,
-    main: impl FnOnce(Net, Env) -> F,
-) -> i32
-where
-    D: Device,
-    F: Future<Output = T> + 'static,
-    T: Outcome + 'static,
-{
-    crate::service::run(Processor(clock), device, publish, args, main)
-}
-
-/// Declares a service: the name of its network device, and its `main`.
-///
-/// ```ignore
-/// zerohop::service!(service => main);
-/// async fn main(net: Net, env: Env) -> Result<(), Error> { .. }
-/// ```
-#[macro_export]
-macro_rules! service {
-    ($net:ident => $main:path) => {
-        const _: () = {
-            use $crate::hvt::service::{self, Desc, Entry, Kind, Note};
-
-            #[used]
-            #[unsafe(link_section = ".note.solo5.abi")]
-            static ABI: Note<[u32; 4]> = service::ABI;
-
-            #[used]
-            #[unsafe(link_section = ".note.solo5.manifest")]
-            static MANIFEST: Note<Desc<3>> = service::note([
-                Entry::new("", Kind::First),
-                Entry::new(stringify!($net), Kind::Net),
-                Entry::new("shmring", Kind::Rings),
-            ]);
-
-            #[unsafe(no_mangle)]
-            fn zerohop_service() -> i32 {
-                service::run(stringify!($net), $main)
-            }
-        };
-    };
+    let mut tender = Tender { clock, nets: nets.len().max(1) };
+    crate::service::run(Processor(clock), &mut tender, args, attach, main)
 }

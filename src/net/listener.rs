@@ -2,7 +2,11 @@
 
 use super::{Error, Net, TcpStream};
 use crate::tcp::{ListenOptions, ListenerId};
-use core::{future::poll_fn, net::SocketAddr, task::Poll};
+use core::{
+    future::poll_fn,
+    net::SocketAddr,
+    task::{Poll, ready},
+};
 
 /// A listening socket; closed when it is dropped.
 pub struct TcpListener {
@@ -20,7 +24,9 @@ impl TcpListener {
         local: SocketAddr,
         options: ListenOptions,
     ) -> Result<TcpListener, Error> {
-        let id = net.0.state.borrow_mut().stack.tcp.listen(local, options)?;
+        let state = &mut *net.0.state.borrow_mut();
+        let id = state.stack.tcp.listen(local, options)?;
+        state.listening.insert(id);
         Ok(TcpListener { net: net.clone(), id })
     }
 
@@ -29,18 +35,20 @@ impl TcpListener {
     /// # Errors
     /// [`Error::Tcp`] when the listener is closed.
     pub async fn accept(&self) -> Result<TcpStream, Error> {
-        poll_fn(|cx| {
+        let conn = poll_fn(|cx| {
+            ready!(self.net.0.rt.poll_budget(cx));
             let state = &mut *self.net.0.state.borrow_mut();
             match state.stack.tcp.accept(self.id) {
-                Ok(Some(conn)) => Poll::Ready(Ok(TcpStream::new(&self.net, conn))),
+                Ok(Some(conn)) => Poll::Ready(Ok(conn)),
                 Ok(None) => {
                     state.acceptors.insert(self.id, cx.waker().clone());
                     Poll::Pending
                 }
-                Err(error) => Poll::Ready(Err(error.into())),
+                Err(error) => Poll::Ready(Err(Error::from(error))),
             }
         })
-        .await
+        .await?;
+        Ok(TcpStream::new(&self.net, conn))
     }
 
     /// Where it listens.
@@ -53,6 +61,7 @@ impl Drop for TcpListener {
     fn drop(&mut self) {
         let state = &mut *self.net.0.state.borrow_mut();
         state.acceptors.remove(&self.id);
+        state.listening.remove(&self.id);
         state.stack.tcp.close_listener(self.id);
     }
 }

@@ -1,12 +1,17 @@
 //! What an application uses: listeners and streams over a stack.
 #![forbid(unsafe_code)]
 
+mod conn;
 mod error;
+mod half;
 mod listener;
 mod stream;
+mod traits;
 mod udp;
 
+pub use crate::tcp::{Info, Keepalive, ListenOptions, Shutdown};
 pub use error::Error;
+pub use half::{ReadHalf, WriteHalf};
 pub use listener::TcpListener;
 pub use stream::TcpStream;
 pub use udp::UdpSocket;
@@ -16,17 +21,17 @@ use crate::{
     frame::{RxQueue, TxQueue},
     rt::Rt,
     stack::Stack,
-    tcp::{ConnId, Event, ListenOptions, ListenerId},
+    tcp::{ConnId, Event, ListenerId},
     time::Instant,
     udp::UdpId,
 };
-use alloc::{boxed::Box, rc::Rc};
+use alloc::{boxed::Box, format, rc::Rc, string::String, vec::Vec};
 use core::{
     cell::RefCell,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     task::Waker,
 };
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 /// Where a network's counters are shown outside, as often as it goes to sleep.
 pub type Publish = Box<dyn FnMut(&mut dyn Iterator<Item = (&'static str, u64)>)>;
@@ -48,6 +53,10 @@ struct State {
     writers: HashMap<ConnId, Waker>,
     acceptors: HashMap<ListenerId, Waker>,
     receivers: HashMap<UdpId, Waker>,
+    /// What handles name: connections, listeners, UDP sockets.
+    open: HashSet<ConnId>,
+    listening: HashSet<ListenerId>,
+    bound: HashSet<UdpId>,
     publish: Option<Publish>,
 }
 
@@ -82,6 +91,9 @@ impl Net {
             writers: HashMap::new(),
             acceptors: HashMap::new(),
             receivers: HashMap::new(),
+            open: HashSet::new(),
+            listening: HashSet::new(),
+            bound: HashSet::new(),
             publish,
         };
         Net(Rc::new(Inner { state: RefCell::new(state), rt, io_mode: info.io_mode }))
@@ -139,7 +151,7 @@ impl Net {
         state.dispatch();
     }
 
-    pub(crate) fn transmit(&self, device: &mut impl Device) {
+    pub(crate) fn transmit(&self, device: &mut dyn Device) {
         let state = &mut *self.0.state.borrow_mut();
         device.transmit(&mut state.tx);
     }
@@ -158,6 +170,32 @@ impl Net {
     pub(crate) fn is_quiet(&self) -> bool {
         let state = self.0.state.borrow();
         state.tx.is_empty() && state.stack.tcp.connections() == 0
+    }
+
+    /// Names the sockets that are still open.
+    pub(crate) fn name_open(&self, names: &mut Vec<String>) {
+        let State { stack, open, listening, bound, .. } = &*self.0.state.borrow();
+        names.extend(listening.iter().filter_map(|id| {
+            stack.tcp.listener_addr(*id).map(|local| format!("TCP listener at {local}"))
+        }));
+        names.extend(open.iter().filter_map(|id| {
+            let (local, peer) = (stack.tcp.local_addr(*id)?, stack.tcp.peer_addr(*id)?);
+            Some(format!("TCP connection of {local} to {peer}"))
+        }));
+        names.extend(bound.iter().filter_map(|id| {
+            stack.udp.local_addr(*id).ok().map(|local| format!("UDP socket at {local}"))
+        }));
+    }
+
+    /// The pool that the device's buffers come from.
+    pub fn pool(&self) -> crate::Pool {
+        self.0.state.borrow().stack.pool().clone()
+    }
+
+    /// Calls `each` with every counter's name and value.
+    pub fn stats(&self, each: impl FnMut(&'static str, u64)) {
+        let mut each = each;
+        self.0.state.borrow().stack.stats().for_each(|(name, value)| each(name, value));
     }
 
     pub(crate) fn publish_stats(&self, device: DeviceStats) {

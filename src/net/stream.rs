@@ -1,22 +1,18 @@
 //! TCP connections.
 
-use super::{Error, Net};
+use super::{Error, Net, ReadHalf, WriteHalf, conn::Conn};
 use crate::{
     Slice,
-    tcp::{self, ConnId, Info, Keepalive, Read, Shutdown},
+    tcp::{self, ConnId, Info, Keepalive, Shutdown},
 };
-use bytes::Buf;
 use core::{future::poll_fn, net::SocketAddr, task::Poll};
 
 /// A connection. Dropping it closes it in good order: what was written is still delivered.
-pub struct TcpStream {
-    net: Net,
-    id: ConnId,
-}
+pub struct TcpStream(pub(super) Conn);
 
 impl TcpStream {
     pub(super) fn new(net: &Net, id: ConnId) -> TcpStream {
-        TcpStream { net: net.clone(), id }
+        TcpStream(Conn::new(net, id))
     }
 
     /// Connects to `remote`.
@@ -31,7 +27,7 @@ impl TcpStream {
         };
         let stream = TcpStream::new(net, id);
         poll_fn(|cx| {
-            let state = &mut *stream.net.0.state.borrow_mut();
+            let state = &mut *net.0.state.borrow_mut();
             match state.stack.tcp.info(id).map(|info| info.state) {
                 Some(tcp::State::SynSent | tcp::State::SynReceived) => {
                     state.writers.insert(id, cx.waker().clone());
@@ -54,19 +50,15 @@ impl TcpStream {
     /// # Errors
     /// [`Error::Tcp`]: reset, timed out and others, once; then closed.
     pub async fn read(&mut self) -> Result<Option<Slice>, Error> {
-        poll_fn(|cx| {
-            let state = &mut *self.net.0.state.borrow_mut();
-            match state.stack.tcp.read(self.id, usize::MAX) {
-                Ok(Read::Data(slice)) => Poll::Ready(Ok(Some(slice))),
-                Ok(Read::End) => Poll::Ready(Ok(None)),
-                Ok(Read::Empty) => {
-                    state.readers.insert(self.id, cx.waker().clone());
-                    Poll::Pending
-                }
-                Err(error) => Poll::Ready(Err(error.into())),
-            }
-        })
-        .await
+        self.0.read(usize::MAX).await
+    }
+
+    /// Waits for data and copies what is there into `buffer`; 0 at the end of the stream.
+    ///
+    /// # Errors
+    /// As [`TcpStream::read`].
+    pub async fn read_into(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+        self.0.read_into(buffer).await
     }
 
     /// Writes all of `data` by reference; waits while the send buffer is full.
@@ -74,22 +66,7 @@ impl TcpStream {
     /// # Errors
     /// [`Error::Tcp`] when the connection is over.
     pub async fn write(&mut self, data: impl Into<Slice>) -> Result<(), Error> {
-        let mut data = data.into();
-        poll_fn(|cx| {
-            let state = &mut *self.net.0.state.borrow_mut();
-            while data.has_remaining() {
-                match state.stack.tcp.write(self.id, &mut data) {
-                    Ok(0) => {
-                        state.writers.insert(self.id, cx.waker().clone());
-                        return Poll::Pending;
-                    }
-                    Ok(_) => {}
-                    Err(error) => return Poll::Ready(Err(error.into())),
-                }
-            }
-            Poll::Ready(Ok(()))
-        })
-        .await
+        self.0.write(data.into()).await
     }
 
     /// Writes a copy of `data`, in buffers of the pool.
@@ -97,26 +74,17 @@ impl TcpStream {
     /// # Errors
     /// [`Error::Tcp`] when the connection is over.
     pub async fn write_all(&mut self, data: &[u8]) -> Result<(), Error> {
-        for part in data.chunks(1024) {
-            let slice = {
-                let state = &mut *self.net.0.state.borrow_mut();
-                state.stack.count_copied(part.len());
-                match state.stack.pool().alloc() {
-                    Some(mut buf) => {
-                        buf.append(part.len()).copy_from_slice(part);
-                        buf.freeze()
-                    }
-                    None => Slice::from(part.to_vec()),
-                }
-            };
-            self.write(slice).await?;
-        }
-        Ok(())
+        self.0.write_all(data).await
+    }
+
+    /// Two halves for two tasks. The connection closes when both are dropped.
+    pub fn split(self) -> (ReadHalf, WriteHalf) {
+        super::half::split(self.0)
     }
 
     /// Ends one direction or both.
     pub fn shutdown(&mut self, how: Shutdown) {
-        self.net.0.state.borrow_mut().stack.tcp.shutdown(self.id, how);
+        self.0.shutdown(how);
     }
 
     /// Closes in good order, as dropping does.
@@ -124,40 +92,31 @@ impl TcpStream {
 
     /// Resets the connection.
     pub fn abort(self) {
-        self.net.0.state.borrow_mut().stack.tcp.abort(self.id);
+        self.0.abort();
     }
 
     /// Sends small segments at once.
     pub fn set_nodelay(&mut self, nodelay: bool) {
-        self.net.0.state.borrow_mut().stack.tcp.set_nodelay(self.id, nodelay);
+        self.0.tcp(|tcp, id| tcp.set_nodelay(id, nodelay));
     }
 
     /// Probes the peer when it is idle.
     pub fn set_keepalive(&mut self, keepalive: Option<Keepalive>) {
-        self.net.0.state.borrow_mut().stack.tcp.set_keepalive(self.id, keepalive);
+        self.0.tcp(|tcp, id| tcp.set_keepalive(id, keepalive));
     }
 
     /// Our end.
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.net.0.state.borrow().stack.tcp.local_addr(self.id)
+        self.0.tcp(|tcp, id| tcp.local_addr(id))
     }
 
     /// The peer's end.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.net.0.state.borrow().stack.tcp.peer_addr(self.id)
+        self.0.tcp(|tcp, id| tcp.peer_addr(id))
     }
 
     /// A snapshot of the connection's state.
     pub fn info(&self) -> Option<Info> {
-        self.net.0.state.borrow().stack.tcp.info(self.id)
-    }
-}
-
-impl Drop for TcpStream {
-    fn drop(&mut self) {
-        let state = &mut *self.net.0.state.borrow_mut();
-        state.readers.remove(&self.id);
-        state.writers.remove(&self.id);
-        state.stack.tcp.close(self.id);
+        self.0.tcp(|tcp, id| tcp.info(id))
     }
 }

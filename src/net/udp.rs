@@ -19,7 +19,9 @@ impl UdpSocket {
     /// # Errors
     /// [`Error::Udp`] when the port is taken.
     pub fn bind(net: &Net, local: SocketAddr) -> Result<UdpSocket, Error> {
-        let id = net.0.state.borrow_mut().stack.udp.bind(local)?;
+        let state = &mut *net.0.state.borrow_mut();
+        let id = state.stack.udp.bind(local)?;
+        state.bound.insert(id);
         Ok(UdpSocket { net: net.clone(), id })
     }
 
@@ -62,6 +64,7 @@ impl Drop for UdpSocket {
     fn drop(&mut self) {
         let state = &mut *self.net.0.state.borrow_mut();
         state.receivers.remove(&self.id);
+        state.bound.remove(&self.id);
         state.stack.udp.close(self.id);
     }
 }

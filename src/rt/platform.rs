@@ -12,4 +12,7 @@ pub trait Platform: 'static {
 
     /// A fresh seed.
     fn entropy(&self) -> [u8; 32];
+
+    /// Sleeps until `until` when there is no device to wait for.
+    fn idle(&self, until: Option<Instant>);
 }

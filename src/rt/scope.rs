@@ -1,70 +1,86 @@
 //! Structured tasks: a scope ends only when its tasks have.
 
-use super::Rt;
-use alloc::{rc::Rc, vec::Vec};
+use super::{
+    Rt,
+    executor::{Handle, Label},
+};
+use alloc::{boxed::Box, rc::Rc, sync::Arc, vec::Vec};
 use core::{
     cell::{Cell, RefCell},
     future::{Future, poll_fn},
-    pin::pin,
-    task::{Poll, Waker},
+    panic::Location,
+    pin::Pin,
+    task::{Context, Poll, Waker},
 };
+
+type Finalizer = Pin<Box<dyn Future<Output = ()>>>;
 
 #[derive(Default)]
 struct State {
     running: Cell<usize>,
-    cancelled: Cell<bool>,
     joiner: RefCell<Option<Waker>>,
-    wakers: RefCell<Slab>,
+    tasks: RefCell<Slab>,
+    finalizers: RefCell<Vec<Finalizer>>,
 }
 
-/// The latest waker of each running task, for cancelling.
+/// The running tasks.
 #[derive(Default)]
 struct Slab {
-    wakers: Vec<Option<Waker>>,
+    tasks: Vec<Option<Arc<Handle>>>,
     free: Vec<usize>,
 }
 
 impl Slab {
     fn reserve(&mut self) -> usize {
         self.free.pop().unwrap_or_else(|| {
-            self.wakers.push(None);
-            self.wakers.len() - 1
+            self.tasks.push(None);
+            self.tasks.len() - 1
         })
     }
 }
 
-/// Where tasks are started. When it is dropped before it has ended, its tasks are cancelled.
+/// Where tasks are started. It ends when its tasks have ended; when it is dropped before that, by
+/// an error, a timeout or a cancellation further out, its tasks are cancelled first.
 pub struct Scope {
     rt: Rt,
     state: Rc<State>,
+    label: Label,
 }
 
 impl Scope {
-    pub(super) fn new(rt: Rt) -> Scope {
-        Scope { rt, state: Rc::default() }
+    pub(super) fn new(rt: Rt, at: &'static Location<'static>) -> Scope {
+        let label = Label { kind: "finalizers of a scope", name: None, at };
+        Scope { rt, state: Rc::default(), label }
     }
 
     /// Starts a task.
-    pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {
-        let slot = self.state.wakers.borrow_mut().reserve();
-        let ended = Ended { state: self.state.clone(), slot };
-        self.state.running.set(self.state.running.get() + 1);
-        self.rt.0.executor.spawn(async move {
-            let Ended { state, slot } = &ended;
-            let mut task = pin!(task);
-            poll_fn(|cx| {
-                if state.cancelled.get() {
-                    return Poll::Ready(());
-                }
-                if let Some(waker) = state.wakers.borrow_mut().wakers.get_mut(*slot)
-                    && waker.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker()))
-                {
-                    *waker = Some(cx.waker().clone());
-                }
-                task.as_mut().poll(cx)
-            })
-            .await;
-        });
+    #[track_caller]
+    pub fn spawn<T: 'static>(&self, task: impl Future<Output = T> + 'static) -> Task<T> {
+        let at = Location::caller();
+        start(&self.rt, &self.state, Label { kind: "task", name: None, at }, task)
+    }
+
+    /// Starts a task with a name, for whoever has to look for it.
+    #[track_caller]
+    pub fn spawn_named<T: 'static>(
+        &self,
+        name: &'static str,
+        task: impl Future<Output = T> + 'static,
+    ) -> Task<T> {
+        let at = Location::caller();
+        start(&self.rt, &self.state, Label { kind: "task", name: Some(name), at }, task)
+    }
+
+    /// Has `finalizer` run when all tasks have ended, in whatever way: done, failed or cancelled.
+    /// The last one given runs first.
+    pub fn finally(&self, finalizer: impl Future<Output = ()> + 'static) {
+        self.state.finalizers.borrow_mut().push(Box::pin(finalizer));
+    }
+
+    /// Cancels every task of this scope. The scope goes on.
+    pub fn cancel(&self) {
+        let tasks: Vec<_> = self.state.tasks.borrow().tasks.iter().flatten().cloned().collect();
+        tasks.iter().for_each(|task| self.rt.0.executor.cancel(task));
     }
 
     /// Tasks that have not ended.
@@ -72,7 +88,8 @@ impl Scope {
         self.state.running.get()
     }
 
-    pub(super) async fn join(&self) {
+    /// Waits until every task has ended.
+    pub async fn join(&self) {
         poll_fn(|cx| {
             if self.state.running.get() == 0 {
                 return Poll::Ready(());
@@ -82,12 +99,94 @@ impl Scope {
         })
         .await;
     }
+
+    /// Waits until every task has ended, and runs the finalizers.
+    pub(super) async fn end(&self) {
+        self.join().await;
+        loop {
+            let Some(finalizer) = self.state.finalizers.borrow_mut().pop() else { return };
+            finalizer.await;
+        }
+    }
 }
 
 impl Drop for Scope {
     fn drop(&mut self) {
-        self.state.cancelled.set(true);
-        self.state.wakers.take().wakers.into_iter().flatten().for_each(Waker::wake);
+        self.cancel();
+        let mut finalizers = self.state.finalizers.take();
+        if !finalizers.is_empty() {
+            // Nobody waits for them any more, but the service does not end before they have.
+            self.rt.0.executor.spawn(self.label, async move {
+                while let Some(finalizer) = finalizers.pop() {
+                    finalizer.await;
+                }
+            });
+        }
+    }
+}
+
+fn start<T: 'static>(
+    rt: &Rt,
+    state: &Rc<State>,
+    label: Label,
+    task: impl Future<Output = T> + 'static,
+) -> Task<T> {
+    let slot = state.tasks.borrow_mut().reserve();
+    let result = Rc::new(Outcome { value: Cell::new(None), joiner: RefCell::default() });
+    let ended = Ended { state: state.clone(), slot };
+    let outcome = Unfinished(result.clone());
+    state.running.set(state.running.get() + 1);
+    let handle = rt.0.executor.spawn(label, async move {
+        // In this order: a task counts as ended when all that it held is gone.
+        let (_ended, outcome) = (ended, outcome);
+        let value = task.await;
+        outcome.0.value.set(Some(value));
+    });
+    state.tasks.borrow_mut().tasks[slot] = Some(handle.clone());
+    Task { rt: rt.clone(), handle, result }
+}
+
+/// A task of a scope. Dropping this leaves the task to its scope; awaiting it gives what the task
+/// returned, or `None` when it was cancelled.
+pub struct Task<T> {
+    rt: Rt,
+    handle: Arc<Handle>,
+    result: Rc<Outcome<T>>,
+}
+
+struct Outcome<T> {
+    value: Cell<Option<T>>,
+    joiner: RefCell<Option<Waker>>,
+}
+
+impl<T> Task<T> {
+    /// Ends the task now: what it holds is dropped.
+    pub fn cancel(&self) {
+        self.rt.0.executor.cancel(&self.handle);
+    }
+}
+
+impl<T> Future for Task<T> {
+    type Output = Option<T>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        // The task's own reference is gone when it has ended.
+        if Rc::strong_count(&self.result) == 1 {
+            return Poll::Ready(self.result.value.take());
+        }
+        *self.result.joiner.borrow_mut() = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+/// A task's reference to its outcome.
+struct Unfinished<T>(Rc<Outcome<T>>);
+
+impl<T> Drop for Unfinished<T> {
+    fn drop(&mut self) {
+        if let Some(waker) = self.0.joiner.take() {
+            waker.wake();
+        }
     }
 }
 
@@ -99,11 +198,10 @@ struct Ended {
 impl Drop for Ended {
     fn drop(&mut self) {
         let state = &self.state;
-        if let Ok(mut wakers) = state.wakers.try_borrow_mut()
-            && let Some(waker) = wakers.wakers.get_mut(self.slot)
         {
-            *waker = None;
-            wakers.free.push(self.slot);
+            let mut tasks = state.tasks.borrow_mut();
+            tasks.tasks[self.slot] = None;
+            tasks.free.push(self.slot);
         }
         state.running.set(state.running.get() - 1);
         if state.running.get() == 0

@@ -14,6 +14,7 @@ Service arguments:
   --ipv4=CIDR           IPv4 address and prefix (default 10.0.0.2/24)
   --ipv4-gateway=IP     Router to other IPv4 networks
   --mtu=N               Largest IP packet, if smaller than the device's
+  --ipv4:NAME=CIDR      As --ipv4, for the network device NAME; so for all that end here
   --seed=N              Make every random choice from N: for tests only
   --help                Print this text
   --                    What follows is the service's own";
@@ -21,8 +22,10 @@ Service arguments:
 /// Parsed arguments.
 #[derive(Clone, Debug, Default)]
 pub struct Args {
-    /// Addresses and limits.
+    /// Addresses and limits of the first network.
     pub stack: stack::Config,
+    /// Those of networks by their names.
+    named: Vec<(String, stack::Config)>,
     /// A fixed seed.
     pub seed: Option<[u8; 32]>,
     /// What is left for the service: words without dashes, and all behind `--`.
@@ -48,9 +51,46 @@ impl Args {
                 continue;
             }
             let (name, value) = arg.split_once('=').unwrap_or((arg, ""));
-            parsed.one(arg, name, value).map_err(|problem| format!("{arg}: {problem}"))?;
+            let result = match name.split_once(':') {
+                Some((name, net)) => parsed.for_net(net, |args| args.one(arg, name, value)),
+                None => parsed.one(arg, name, value),
+            };
+            result.map_err(|problem| format!("{arg}: {problem}"))?;
         }
         Ok(parsed)
+    }
+
+    /// Reads an argument of the network `net`.
+    fn for_net(
+        &mut self,
+        net: &str,
+        read: impl FnOnce(&mut Args) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let at = self.named.iter().position(|(name, _)| name == net).unwrap_or_else(|| {
+            self.named.push((net.into(), stack::Config::default()));
+            self.named.len() - 1
+        });
+        core::mem::swap(&mut self.stack, &mut self.named[at].1);
+        let result = read(self);
+        core::mem::swap(&mut self.stack, &mut self.named[at].1);
+        result
+    }
+
+    /// What the network `name` is configured with; the first one may go without its name.
+    ///
+    /// # Errors
+    /// A line that says which argument is missing.
+    pub(crate) fn net(&self, name: &str, first: bool) -> Result<stack::Config, String> {
+        match self.named.iter().find(|(named, _)| named == name) {
+            Some((_, config)) => Ok(config.clone()),
+            None if first => Ok(self.stack.clone()),
+            None => Err(format!("the network {name} has no address; add --ipv4:{name}=CIDR")),
+        }
+    }
+
+    /// The first name in an argument that is none of `nets`.
+    pub(crate) fn unknown_net(&self, nets: &[&str]) -> Option<&str> {
+        self.named.iter().map(|(name, _)| name.as_str()).find(|name| !nets.contains(name))
     }
 
     fn one(&mut self, arg: &str, name: &str, value: &str) -> Result<(), String> {
@@ -107,6 +147,17 @@ mod tests {
     }
 
     #[test]
+    fn each_network_has_its_own_addresses() {
+        let args = ["--ipv4=10.0.0.5/24", "--ipv4:back=10.1.0.2/16", "--mtu:back=1400"];
+        let args = Args::parse(args.into_iter()).unwrap();
+        assert_eq!(args.net("front", true).unwrap().addresses[0].to_string(), "10.0.0.5/24");
+        let back = args.net("back", false).unwrap();
+        assert_eq!((back.addresses[0].to_string().as_str(), back.mtu), ("10.1.0.2/16", Some(1400)));
+        assert!(args.net("third", false).unwrap_err().contains("--ipv4:third="));
+        assert_eq!(args.unknown_net(&["front"]), Some("back"));
+    }
+
+    #[test]
     fn a_wrong_value_is_named() {
         for bad in [
             "--ipv4=10.0.0.2",
@@ -115,6 +166,8 @@ mod tests {
             "--seed=x",
             "--ipv4-gateway=y",
             "--ipv4-gatway=1.2.3.4",
+            "--ipv4:back=x",
+            "--tap:back=x",
         ] {
             assert!(Args::parse([bad].into_iter()).unwrap_err().starts_with(bad));
         }

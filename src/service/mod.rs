@@ -3,16 +3,13 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod declare;
 
 pub use args::{Args, HELP};
+pub(crate) use declare::{Attached, Board, run};
+pub use declare::{Attaching, Declared, Kind};
 
-use crate::{
-    Pool,
-    device::Device,
-    net::{Net, Publish},
-    rt::{Platform, Rt},
-    stack::Stack,
-};
+use crate::rt::{Random, Rt};
 use alloc::string::String;
 use core::fmt::{Debug, Display};
 
@@ -24,45 +21,20 @@ pub struct Env {
 }
 
 impl Env {
-    /// The runtime: time, tasks and random seeds.
+    /// The runtime: time and tasks.
     pub fn rt(&self) -> &Rt {
         &self.rt
+    }
+
+    /// The random generator.
+    pub fn random(&self) -> Random {
+        self.rt.random()
     }
 
     /// Arguments that the runtime does not know, in order: the service's own.
     pub fn args(&self) -> impl Iterator<Item = &str> {
         self.args.rest.iter().map(String::as_str)
     }
-}
-
-/// Runs a service on its device to its end; its exit status.
-#[doc(hidden)]
-pub fn run<D, F, T>(
-    platform: impl Platform,
-    mut device: D,
-    publish: Option<Publish>,
-    args: Args,
-    main: impl FnOnce(Net, Env) -> F,
-) -> i32
-where
-    D: Device,
-    F: Future<Output = T> + 'static,
-    T: Outcome + 'static,
-{
-    let rt = Rt::new(platform);
-    let pool: Pool = device.pool().clone();
-    let seed = args.seed.unwrap_or_else(|| rt.entropy());
-    let info = device.info().clone();
-    let stack = Stack::new(&args.stack, &info, pool, seed, rt.now());
-    let addresses: alloc::vec::Vec<String> =
-        args.stack.addresses.iter().map(|cidr| alloc::format!("{cidr}")).collect();
-    log::info!("{} on {} by {}", addresses.join(" "), info.mac, info.io_mode);
-    let net = Net::new(rt.clone(), stack, &info, publish);
-    let env = Env { rt: rt.clone(), args };
-    let main = main(net.clone(), env);
-    let outcome = rt.run(&mut device, &net, main);
-    net.publish_stats(device.stats());
-    outcome.status()
 }
 
 /// What a service's `main` may return.

@@ -1,0 +1,3 @@
+fetch("/stats")
+  .then((answer) => answer.text())
+  .then((text) => { document.getElementById("stats").textContent = text; });

@@ -1,0 +1,45 @@
+//! The source and the sink under KVM.
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
+use testbed::{Guest, Network, need};
+
+const LEN: usize = 64 << 20;
+
+fn connect(port: u16) -> TcpStream {
+    let stream = TcpStream::connect(SocketAddr::new([10, 0, 0, 2].into(), port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream
+}
+
+#[test]
+fn the_sink_counts_and_the_source_sends_without_copies() {
+    need!(testbed::kvm(), testbed::taps());
+    let (tender, image) = (testbed::tender().unwrap(), testbed::image("bulk").unwrap());
+    let network = Network::enter().unwrap();
+    network.tap("tap0", "10.0.0.1/24").unwrap();
+    let options = ["--mem=64", "--net:service=tap0"];
+    let mut guest = Guest::boot(&tender, &options, &image, &[]).unwrap();
+    guest.wait_for(SocketAddr::new([10, 0, 0, 2].into(), 5001)).unwrap();
+
+    let mut sink = connect(5001);
+    let chunk = vec![7; 1 << 20];
+    (0..LEN / chunk.len()).for_each(|_| sink.write_all(&chunk).unwrap());
+    sink.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut count = String::new();
+    sink.read_to_string(&mut count).unwrap();
+    assert_eq!(count, format!("{LEN}\n"));
+
+    let mut source = connect(5002);
+    source.write_all(format!("{LEN}\n").as_bytes()).unwrap();
+    let mut got = Vec::with_capacity(LEN);
+    source.read_to_end(&mut got).unwrap();
+    assert!(got.len() == LEN && got.iter().all(|b| *b == b'z'));
+
+    std::thread::sleep(Duration::from_millis(50));
+    let stats = guest.stats().unwrap();
+    assert_eq!(stats["guest"]["payload_bytes_copied"], 0, "{stats}");
+}
