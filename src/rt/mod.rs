@@ -8,6 +8,9 @@ mod random;
 mod scope;
 mod timer;
 
+#[cfg(test)]
+mod tests;
+
 pub use daemon::Daemon;
 pub use futures_util::future::{Either, join, join_all, join3, select, try_join};
 pub use platform::Platform;

@@ -128,3 +128,52 @@ where
     );
     if status == 0 { 1 } else { status }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Instant;
+
+    struct Still;
+
+    impl Platform for Still {
+        fn now(&self) -> Instant {
+            Instant::from_nanos(1_000_000_000)
+        }
+
+        fn wall_clock(&self) -> u64 {
+            0
+        }
+
+        fn entropy(&self) -> [u8; 32] {
+            [0; 32]
+        }
+
+        fn idle(&self, _: Option<Instant>) {}
+    }
+
+    struct Bare;
+
+    impl Board for Bare {
+        fn net(&mut self, name: &str) -> Result<Attached, String> {
+            Err(format!("no network {name}"))
+        }
+
+        fn block(&mut self, name: &str) -> Result<Box<dyn Sectors>, String> {
+            Err(format!("no block device {name}"))
+        }
+    }
+
+    fn status<T: Outcome + 'static>(main: impl AsyncFnOnce((), Env) -> T + 'static) -> i32 {
+        let main = |(), env| async move { main((), env).await };
+        run(Still, &mut Bare, Args::default(), |_| Ok(()), main)
+    }
+
+    #[test]
+    fn the_exit_status_tells_success_from_failure() {
+        assert_eq!(status(async |(), _| ()), 0);
+        assert_eq!(status(async |(), _| Err::<(), _>("no")), 1);
+        let missing = |devices: &mut Attaching<'_>| Net::attach("service", devices);
+        assert_eq!(run(Still, &mut Bare, Args::default(), missing, async |_, _| ()), 1);
+    }
+}
