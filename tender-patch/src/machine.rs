@@ -21,13 +21,18 @@ use crate::{
 use kvm_bindings::{KVM_MAX_CPUID_ENTRIES, kvm_regs, kvm_sregs};
 use kvm_ioctls::{IoEventAddress, Kvm, NoDatamatch, VcpuExit, VcpuFd, VmFd};
 use shmring::abi::port;
-use std::{os::fd::AsRawFd, sync::Arc, time::Duration};
+use std::{
+    os::fd::AsRawFd,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// Exit status of a guest that crashed.
 const CRASHED: u8 = 255;
 
 /// Runs the guest to its end; its exit status.
 pub(crate) fn run(config: Config) -> Result<u8, String> {
+    let started = Instant::now();
     let size = config.memory_mib << 20;
     let mut image = elf_image::load(&config.kernel, size)?;
     let memory = Memory::new(size)?;
@@ -70,6 +75,7 @@ pub(crate) fn run(config: Config) -> Result<u8, String> {
     }
     confine::install(Role::Vcpu, calls)?;
     let mut host = Host { memory, blocks, nets, stats };
+    host.stats.counters.boot_us.add(started.elapsed().as_micros() as u64);
     let status = run_vcpu(&mut vcpu, &mut host, &crash, level);
     host.stats.write();
     status
@@ -263,7 +269,7 @@ fn serve(host: &mut Host, at: u16, address: u32) -> Result<Next, String> {
             let ret = match host.nets.attach(arg.u64(0), arg.u64(8), arg.u64(16)) {
                 Ok(()) => 0,
                 Err(e) => {
-                    log::warn!("rings refused: {e}");
+                    host.nets.refused(e);
                     e as i32
                 }
             };

@@ -1,43 +1,6 @@
-//! `zerohop-hvt`: a Solo5-hvt-compatible tender with shared-memory rings.
+//! `zerohop-hvt`: see the library.
+#![forbid(unsafe_code)]
 
-mod args;
-mod block;
-mod boot;
-mod capture;
-mod confine;
-mod crash;
-mod elf_image;
-mod hypercall;
-mod logger;
-mod machine;
-mod manifest;
-mod memory;
-mod rings;
-mod signals;
-mod stats;
-mod sys;
-mod tap;
-
-use std::{io::Write, process::ExitCode};
-
-fn main() -> ExitCode {
-    let config = match args::parse(std::env::args_os().skip(1)) {
-        Ok(args::Command::Run(config)) => config,
-        Ok(args::Command::Print(text)) => {
-            // Nobody may be left to read it.
-            let _ = writeln!(std::io::stdout(), "{text}");
-            return ExitCode::SUCCESS;
-        }
-        Err(message) => return fail(&message),
-    };
-    logger::init();
-    match machine::run(config) {
-        Ok(status) => ExitCode::from(status),
-        Err(message) => fail(&message),
-    }
-}
-
-fn fail(message: &str) -> ExitCode {
-    logger::say(message);
-    ExitCode::FAILURE
+fn main() -> std::process::ExitCode {
+    zerohop_hvt::main()
 }

@@ -165,6 +165,15 @@ impl Nets {
         Ok(())
     }
 
+    /// Counts a region that was refused, and says why.
+    pub(crate) fn refused(&self, error: AttachError) {
+        let refused = &self.shared.stats.counters.attach_refused;
+        if refused.get() < nic::SAID {
+            log::warn!("rings refused: {error}");
+        }
+        refused.add(1);
+    }
+
     /// Forgets a device's rings; both sides start empty.
     pub(crate) fn reset(&mut self, handle: u64) -> bool {
         let mut service = self.own();

@@ -46,6 +46,8 @@ macro_rules! counters {
 }
 
 counters! {
+    /// Microseconds from the tender's start to the guest's.
+    boot_us,
     /// Returns of the vCPU to this process.
     exits,
     /// Kicks of the guest that woke the service.
@@ -68,6 +70,8 @@ counters! {
     sleeps,
     /// Times that the rings moved to a thread of their own, and back.
     service_switches,
+    /// Regions that were refused.
+    attach_refused,
     /// Queues that were given up because the guest broke the protocol.
     queue_broken,
 }

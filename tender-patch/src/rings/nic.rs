@@ -14,6 +14,8 @@ use shmring::{
 };
 use std::sync::atomic::Ordering;
 
+/// Faults of a guest that are told, not only counted: it could fill a disk with them.
+pub(super) const SAID: u64 = 16;
 const NEEDS_CSUM: u8 = 1;
 const DATA_VALID: u8 = 2;
 
@@ -164,8 +166,11 @@ impl Nic {
 
     /// Gives a broken queue up.
     fn broken(&mut self, shared: &Shared, violation: Violation) {
-        log::error!("network device {}: {violation}; its rings are closed", self.handle);
-        shared.stats.counters.queue_broken.add(1);
+        let counters = &shared.stats.counters;
+        if counters.queue_broken.get() < SAID {
+            log::error!("network device {}: {violation}; its rings are closed", self.handle);
+        }
+        counters.queue_broken.add(1);
         shared.stats.violations.count(violation);
         if let Some((region, _)) = self.rings.take() {
             region.store_u32(STATUS, violation.status(), Ordering::Release);

@@ -1,0 +1,146 @@
+//! A guest that breaks every rule under the tender: it never crashes, stalls or grows, and says why
+//! it ended the guest.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
+use testbed::{Ended, Guest, Network, need};
+
+/// Builds the hostile guest into `dir`.
+fn image(dir: &Path) -> PathBuf {
+    let script = dir.join("guest.ld");
+    fs::write(
+        &script,
+        "ENTRY(_start)
+         PHDRS { text PT_LOAD FLAGS(5); data PT_LOAD FLAGS(6); abi PT_NOTE; manifest PT_NOTE; }
+         SECTIONS {
+             . = 0x100000;
+             .text : { *(.text .text.*) } :text
+             .note.solo5.abi : { KEEP(*(.note.solo5.abi)) } :text :abi
+             .note.solo5.manifest : { KEEP(*(.note.solo5.manifest)) } :text :manifest
+             .rodata : { *(.rodata .rodata.*) } :text
+             . = ALIGN(4096);
+             .data : { *(.data .data.*) LONG(1) } :data
+             .bss : { *(.bss .bss.*) } :data
+             /DISCARD/ : { *(.comment) *(.eh_frame) *(.note.GNU-stack) *(.note.gnu.property) }
+         }",
+    )
+    .unwrap();
+    let image = dir.join("hostile.hvt");
+    let source = testbed::root().join("tests/kvm_hostile/guest.c");
+    let built = Command::new("cc")
+        .args(["-std=gnu11", "-O1", "-Wall", "-Werror", "-ffreestanding", "-nostdlib", "-static"])
+        .args([
+            "-fno-pie",
+            "-no-pie",
+            "-fno-stack-protector",
+            "-fcf-protection=none",
+            "-mno-red-zone",
+        ])
+        .args(["-mcmodel=large", "-Wl,--build-id=none", "-Wl,-z,max-page-size=4096", "-T"])
+        .arg(&script)
+        .arg("-o")
+        .arg(&image)
+        .arg(source)
+        .output()
+        .unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    image
+}
+
+/// The image, a disk and a tap, in a folder that goes with the value.
+struct Bench {
+    dir: PathBuf,
+    image: PathBuf,
+    disk: String,
+    tender: PathBuf,
+    _network: Network,
+}
+
+impl Bench {
+    fn new(name: &str) -> Bench {
+        let dir = std::env::temp_dir().join(format!("zerohop-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir_all(&dir).unwrap();
+        let disk = dir.join("disk");
+        fs::write(&disk, [0; 16 * 512]).unwrap();
+        let network = Network::enter().unwrap();
+        network.tap("tap0", "10.0.0.1/24").unwrap();
+        Bench {
+            image: image(&dir),
+            disk: format!("--block:disk={}", disk.display()),
+            tender: testbed::tender().unwrap(),
+            dir,
+            _network: network,
+        }
+    }
+
+    fn boot(&self, options: &[&str], arg: &str) -> Guest {
+        let all = [&["--mem=4", "--net:service=tap0", &self.disk], options].concat();
+        Guest::boot(&self.tender, &all, &self.image, &[arg]).unwrap()
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// The tender ended by itself, in one of its own ways.
+fn assert_orderly(ended: &Ended, what: &str) {
+    assert!(ended.code.is_some(), "{what}: a signal killed the tender: {}", ended.output);
+    let panicked = ended.output.contains("panicked at") || ended.code == Some(101);
+    assert!(!panicked, "{what}: {}", ended.output);
+    assert!(ended.output.contains("hostile"), "{what}: {}", ended.output);
+}
+
+#[test]
+fn no_seed_crashes_or_stalls_the_tender() {
+    need!(testbed::kvm(), testbed::taps(), testbed::tool("cc"));
+    let bench = Bench::new("hostile");
+    let modes: [&[&str]; 4] = [
+        &["--service=auto"],
+        &["--service=inline"],
+        &["--service=thread"],
+        &["--io=hypercall", "--mac-filter=off"],
+    ];
+    for seed in 1..=120 {
+        let options = modes[seed % modes.len()];
+        let what = format!("{options:?}, seed {seed}");
+        let guest = bench.boot(options, &seed.to_string());
+        match guest.wait() {
+            Ok(ended) => assert_orderly(&ended, &what),
+            Err(stalled) => panic!("{what}: {stalled}"),
+        }
+    }
+}
+
+fn resident(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_guest_that_never_stops_is_ended_by_a_signal_and_takes_no_memory() {
+    need!(testbed::kvm(), testbed::taps(), testbed::tool("cc"));
+    let bench = Bench::new("endless");
+    for service in ["--service=inline", "--service=thread"] {
+        let guest = bench.boot(&[service], "7-forever");
+        std::thread::sleep(Duration::from_millis(1500));
+        let before = resident(guest.pid());
+        std::thread::sleep(Duration::from_secs(3));
+        let after = resident(guest.pid());
+        assert!(after <= before + 1024, "{service}: {before} KiB, then {after} KiB");
+        assert!(guest.stats().unwrap()["queue_broken"].as_u64().unwrap() > 0);
+        let asked = Instant::now();
+        let ended = guest.terminate().unwrap();
+        assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+        assert_eq!(ended.code, Some(1));
+        assert!(ended.output.contains("Exiting on signal 15"));
+    }
+}
