@@ -125,7 +125,7 @@ fn broken_image(dir: &std::path::Path, function: &str) -> PathBuf {
 fn a_crash_names_the_calls_and_leaves_a_core_file() {
     need!(testbed::kvm(), testbed::taps(), testbed::tool("nm"));
     let dir = folder("crash");
-    let image = broken_image(&dir, "zerohop::rt::executor::Executor::run");
+    let image = broken_image(&dir, "Board>::net");
     let network = Network::enter().unwrap();
     network.tap("tap0", "10.0.0.1/24").unwrap();
     let core = format!("--dumpcore={}", dir.display());
@@ -133,7 +133,7 @@ fn a_crash_names_the_calls_and_leaves_a_core_file() {
     let guest = Guest::boot(&testbed::tender().unwrap(), &options, &image, &[]).unwrap();
     let ended = guest.wait().unwrap();
     assert_eq!(ended.code, Some(255), "{}", ended.output);
-    for part in ["invalid opcode", "rip", "Executor::run+0x0", "hvt::service::run", "core file:"] {
+    for part in ["invalid opcode", "rip", "Board>::net+0x0", "entry::main", "core file:"] {
         assert!(ended.output.contains(part), "no `{part}` in: {}", ended.output);
     }
     let core = ended.output.split("core file: ").nth(1).unwrap().trim();
@@ -143,7 +143,7 @@ fn a_crash_names_the_calls_and_leaves_a_core_file() {
         let gdb = ["-batch", "-nx", "-ex", "bt"];
         let output = Command::new("gdb").args(gdb).arg(&image).arg(core).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
-        assert!(text.contains("Executor::run") && text.contains("hvt::service::run"), "{text}");
+        assert!(text.contains("::net") && text.contains("entry::main"), "{text}");
     }
     fs::remove_dir_all(&dir).unwrap();
 }
