@@ -148,6 +148,20 @@ impl Chain {
         }
     }
 
+    /// Takes the first `n` bytes off, or all when there are fewer.
+    pub fn split_to(&mut self, n: usize) -> Chain {
+        let mut head = Chain::new();
+        while let Some(mut slice) = (head.len < n).then(|| self.pop()).flatten() {
+            if slice.len() > n - head.len {
+                let rest = slice.split_off(n - head.len);
+                self.len += rest.len();
+                self.frags.push_front(rest);
+            }
+            head.push(slice);
+        }
+        head
+    }
+
     /// Keeps the first `n` bytes.
     pub fn truncate(&mut self, n: usize) {
         while self.len > n {
