@@ -119,6 +119,20 @@ impl Neighbors {
         (lookup, cache)
     }
 
+    /// Whether `address` is known to be there.
+    pub(crate) fn answers(&self, address: IpAddr) -> bool {
+        let slot = self.index.get(&address).and_then(|index| self.slots.get(*index as usize));
+        slot.is_some_and(|slot| !matches!(slot.state, State::Incomplete { .. }))
+    }
+
+    /// Makes every flow look its neighbour up again.
+    pub(crate) fn invalidate(&mut self) {
+        for slot in &mut self.slots {
+            self.generation = self.generation.wrapping_add(1);
+            slot.generation = self.generation;
+        }
+    }
+
     fn insert(&mut self, address: IpAddr, state: State) -> usize {
         self.generation = self.generation.wrapping_add(1);
         let slot = Slot { address, generation: self.generation, state };
@@ -196,8 +210,8 @@ impl Neighbors {
         }
     }
 
-    /// Requests that are due; packets to neighbours that did not answer go to `lost`.
-    pub(crate) fn poll(&mut self, now: Instant, ask: &mut Vec<Solicit>, lost: &mut Vec<Pending>) {
+    /// Requests that are due; neighbours that did not answer, with how many packets waited.
+    pub(crate) fn poll(&mut self, now: Instant, ask: &mut Vec<Solicit>) -> Vec<(IpAddr, usize)> {
         let mut gone = Vec::new();
         for slot in &mut self.slots {
             let target = slot.address;
@@ -216,9 +230,7 @@ impl Neighbors {
             (*next, *sent) = (now + RETRANS, *sent + 1);
             ask.push(Solicit { target, to });
         }
-        for address in gone {
-            lost.extend(self.remove(address));
-        }
+        gone.into_iter().map(|address| (address, self.remove(address).len())).collect()
     }
 
     fn remove(&mut self, address: IpAddr) -> Vec<Pending> {

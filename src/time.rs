@@ -12,6 +12,9 @@ impl Instant {
     /// The clock's zero.
     pub const ZERO: Instant = Instant(0);
 
+    /// The end of time: for what lasts for ever.
+    pub const NEVER: Instant = Instant(u64::MAX);
+
     /// From nanoseconds since the clock's zero.
     pub const fn from_nanos(nanos: u64) -> Instant {
         Instant(nanos)

@@ -1,92 +1,209 @@
-//! Our addresses and routes.
+//! Our addresses, of both families.
 
-use core::{
-    fmt,
-    net::{IpAddr, Ipv4Addr},
-    str::FromStr,
-};
+use super::Cidr;
+use crate::time::Instant;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// An address with the length of its network's prefix.
+/// Most addresses of a stack.
+const MAX: usize = 32;
+
+/// Where an address or a route comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cidr {
-    /// The address.
-    pub address: IpAddr,
-    /// Bits of the prefix.
-    pub prefix: u8,
+pub enum Origin {
+    /// Somebody configured it.
+    Static,
+    /// A DHCP server.
+    Dhcp,
+    /// Made for the link alone (RFC 4862, section 5.3).
+    LinkLocal,
+    /// A router's advertisement (RFC 4862, section 5.5).
+    Router,
+    /// A router's advertisement, with an identifier that changes (RFC 8981).
+    Temporary,
 }
 
-impl Cidr {
-    /// Whether `other` is in the same network.
-    pub fn contains(&self, other: IpAddr) -> bool {
-        match (self.address, other) {
-            (IpAddr::V4(a), IpAddr::V4(b)) => {
-                let bits = a.to_bits() ^ b.to_bits();
-                bits.checked_shr(32 - u32::from(self.prefix.min(32))).unwrap_or(0) == 0
-            }
-            (IpAddr::V6(a), IpAddr::V6(b)) => {
-                let bits = a.to_bits() ^ b.to_bits();
-                bits.checked_shr(128 - u32::from(self.prefix.min(128))).unwrap_or(0) == 0
-            }
-            _ => false,
-        }
+/// How far an address may be used (RFC 4862, section 2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressState {
+    /// Still being verified to be unique: not used yet.
+    Tentative,
+    /// In use.
+    Preferred,
+    /// In use by what uses it; not for anything new if there is another.
+    Deprecated,
+}
+
+/// An address of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// The address with its network.
+    pub cidr: Cidr,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// How far it may be used.
+    pub state: AddressState,
+    /// When it becomes deprecated.
+    pub preferred_until: Instant,
+    /// When it goes.
+    pub valid_until: Instant,
+}
+
+impl Address {
+    /// An address that stays.
+    pub const fn new(cidr: Cidr, origin: Origin) -> Address {
+        let (preferred_until, valid_until) = (Instant::NEVER, Instant::NEVER);
+        Address { cidr, origin, state: AddressState::Preferred, preferred_until, valid_until }
     }
 
-    /// The address that all hosts of an IPv4 network listen to.
-    pub fn broadcast(&self) -> Option<Ipv4Addr> {
-        match self.address {
-            IpAddr::V4(a) if self.prefix < 31 => {
-                let host = u32::MAX.checked_shr(self.prefix.into()).unwrap_or(0);
-                Some(Ipv4Addr::from_bits(a.to_bits() | host))
-            }
-            _ => None,
-        }
+    /// The same until `valid_until`.
+    pub const fn until(mut self, valid_until: Instant) -> Address {
+        self.preferred_until = valid_until;
+        self.valid_until = valid_until;
+        self
+    }
+
+    fn is_assigned(&self) -> bool {
+        self.state != AddressState::Tentative
     }
 }
 
-impl FromStr for Cidr {
-    type Err = &'static str;
+/// A table has no room, or an address cannot be a host's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TableError {
+    /// The table is full: remove something first.
+    Full,
+    /// No host can have this address, or no router this one.
+    Invalid,
+}
 
-    fn from_str(text: &str) -> Result<Cidr, Self::Err> {
-        let expected = "expected an address and a prefix length, as in 10.0.0.2/24";
-        let (address, prefix) = text.split_once('/').ok_or(expected)?;
-        let address: IpAddr = address.parse().map_err(|_| expected)?;
-        let most = if address.is_ipv4() { 32 } else { 128 };
-        let prefix = prefix.parse().ok().filter(|p| *p <= most).ok_or(expected)?;
-        Ok(Cidr { address, prefix })
+impl core::fmt::Display for TableError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            TableError::Full => "the table is full: remove an entry first",
+            TableError::Invalid => "no host can have this address",
+        })
     }
 }
 
-impl fmt::Display for Cidr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.prefix)
-    }
-}
+impl core::error::Error for TableError {}
 
-/// The addresses and gateways of a stack.
-#[derive(Clone, Debug, Default)]
+/// The table. What the path of a packet asks lies ready in lists of their own.
+#[derive(Debug, Default)]
 pub(crate) struct Addresses {
-    pub(crate) own: alloc::vec::Vec<Cidr>,
-    pub(crate) gateway4: Option<Ipv4Addr>,
+    list: Vec<Address>,
+    own4: Vec<Ipv4Addr>,
+    broadcast4: Vec<Ipv4Addr>,
+    own6: Vec<Ipv6Addr>,
 }
 
 impl Addresses {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Address> {
+        self.list.iter()
+    }
+
+    /// Adds an address, or replaces what is known of it.
+    pub(crate) fn add(&mut self, address: Address) -> Result<(), TableError> {
+        if !is_host(address.cidr.address) {
+            return Err(TableError::Invalid);
+        }
+        let room = self.list.len() < MAX;
+        match self.list.iter_mut().find(|a| a.cidr.address == address.cidr.address) {
+            Some(known) => *known = address,
+            None if room => self.list.push(address),
+            None => return Err(TableError::Full),
+        }
+        self.rebuild();
+        Ok(())
+    }
+
+    pub(crate) fn remove(&mut self, address: IpAddr) -> Option<Address> {
+        let at = self.list.iter().position(|a| a.cidr.address == address)?;
+        let removed = self.list.remove(at);
+        self.rebuild();
+        Some(removed)
+    }
+
+    /// Changes an address; whether it is there.
+    #[expect(dead_code, reason = "detection of duplicates follows")]
+    pub(crate) fn update(&mut self, address: IpAddr, change: impl FnOnce(&mut Address)) -> bool {
+        let Some(known) = self.list.iter_mut().find(|a| a.cidr.address == address) else {
+            return false;
+        };
+        change(known);
+        self.rebuild();
+        true
+    }
+
+    /// The next address whose life is over; and addresses become deprecated.
+    pub(crate) fn expire(&mut self, now: Instant) -> Option<Address> {
+        for address in &mut self.list {
+            if address.state == AddressState::Preferred && address.preferred_until <= now {
+                address.state = AddressState::Deprecated;
+            }
+        }
+        self.list.iter().find(|a| a.valid_until <= now).copied()
+    }
+
+    /// When [`Addresses::expire`] has something to do.
+    pub(crate) fn expire_at(&self) -> Option<Instant> {
+        let next = |a: &Address| match a.state {
+            AddressState::Preferred => a.preferred_until.min(a.valid_until),
+            _ => a.valid_until,
+        };
+        self.list.iter().map(next).min().filter(|at| *at < Instant::NEVER)
+    }
+
     /// Whether packets to `address` are for us alone.
+    #[inline]
     pub(crate) fn is_own(&self, address: IpAddr) -> bool {
-        self.own.iter().any(|cidr| cidr.address == address)
+        match address {
+            IpAddr::V4(a) => self.own4.contains(&a),
+            IpAddr::V6(a) => self.own6.contains(&a),
+        }
     }
 
     /// Whether `address` reaches all hosts of our network.
+    #[inline]
     pub(crate) fn is_broadcast(&self, address: Ipv4Addr) -> bool {
-        address.is_broadcast() || self.own.iter().any(|cidr| cidr.broadcast() == Some(address))
+        address.is_broadcast() || self.broadcast4.contains(&address)
     }
 
-    /// Source address and next hop for `remote`.
-    pub(crate) fn route(&self, remote: IpAddr) -> Option<(IpAddr, IpAddr)> {
-        if let Some(cidr) = self.own.iter().find(|cidr| cidr.contains(remote)) {
-            return Some((cidr.address, remote));
+    /// Whether an IPv4 address of ours has `address` in its network.
+    pub(crate) fn is_neighbor4(&self, address: Ipv4Addr) -> bool {
+        self.list.iter().any(|a| a.is_assigned() && a.cidr.contains(address.into()))
+    }
+
+    /// The source for packets that go by the neighbour `hop`: one of its network, or any.
+    pub(crate) fn source4(&self, hop: Ipv4Addr) -> Option<Ipv4Addr> {
+        let usable = self.list.iter().filter(|a| a.cidr.address.is_ipv4() && a.is_assigned());
+        let best = usable.clone().find(|a| a.cidr.contains(hop.into()));
+        match best.or_else(|| usable.clone().next())?.cidr.address {
+            IpAddr::V4(address) => Some(address),
+            IpAddr::V6(_) => None,
         }
-        let gateway = IpAddr::V4(self.gateway4.filter(|_| remote.is_ipv4())?);
-        let cidr = self.own.iter().find(|cidr| cidr.contains(gateway))?;
-        Some((cidr.address, gateway))
+    }
+
+    fn rebuild(&mut self) {
+        self.own4.clear();
+        self.broadcast4.clear();
+        self.own6.clear();
+        for address in self.list.iter().filter(|a| a.is_assigned()) {
+            self.broadcast4.extend(address.cidr.broadcast());
+            match address.cidr.address {
+                IpAddr::V4(a) => self.own4.push(a),
+                IpAddr::V6(a) => self.own6.push(a),
+            }
+        }
+    }
+}
+
+/// Whether a host can have `address`.
+fn is_host(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(a) => {
+            !a.is_multicast() && !a.is_broadcast() && !a.is_unspecified() && !a.is_loopback()
+        }
+        IpAddr::V6(a) => !a.is_multicast() && !a.is_unspecified() && !a.is_loopback(),
     }
 }

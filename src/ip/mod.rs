@@ -2,17 +2,25 @@
 #![forbid(unsafe_code)]
 
 mod addresses;
+mod cidr;
 mod error;
 #[allow(dead_code, reason = "the sender that uses it follows")]
 mod fragment;
+mod groups;
 mod network;
 mod output;
 #[allow(dead_code, reason = "the ICMP errors that fill it follow")]
 mod pmtu;
 pub mod reassembly;
+mod routes;
+mod select;
 
 pub(crate) use addresses::Addresses;
-pub use addresses::Cidr;
+pub use addresses::{Address, AddressState, Origin, TableError};
+pub use cidr::Cidr;
 pub use error::{IcmpError, IcmpErrorKind};
+pub(crate) use groups::Groups;
 pub use network::{Ecn, Flow, Incoming, Network, Outgoing, Path, SendError, Unreachable};
 pub(crate) use output::{Ip, Output};
+pub(crate) use routes::Routes;
+pub use routes::{Preference, Route};

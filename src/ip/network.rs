@@ -77,8 +77,8 @@ pub struct Outgoing {
     pub ecn: Ecn,
     /// Whether routers must not fragment it (IPv4).
     pub dont_fragment: bool,
-    /// Time to live or hop limit.
-    pub hop_limit: u8,
+    /// Time to live or hop limit, if not the usual one.
+    pub hop_limit: Option<u8>,
     /// The transport checksum lies this many bytes into the transport header and holds the
     /// pseudo-header's sum only: the device completes it. Only with [`Offloads::TX_CSUM`].
     pub csum_offset: Option<u16>,

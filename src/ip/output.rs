@@ -1,6 +1,9 @@
 //! Sending: the [`Network`] that transports build on.
 
-use super::{Addresses, Flow, Network, Outgoing, Path, SendError, Unreachable};
+use super::{
+    Addresses, Flow, Groups, Network, Outgoing, Path, Routes, SendError, Unreachable,
+    groups::group_mac, select,
+};
 use crate::{
     PacketBuf, Pool, Slice,
     frame::{Offloads, PartialCsum, TxMeta, TxQueue},
@@ -10,23 +13,34 @@ use crate::{
         MacAddr,
         arp::{Arp, Operation},
         ethernet::{self, EtherType},
-        ipv4,
+        ipv4, ipv6,
     },
 };
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use zerocopy::IntoBytes;
 
 /// Frames that may wait for the device; beyond them transports wait.
 const QUEUE: usize = 512;
+/// Time to live, and hop limit until a router advertises another (RFC 1700).
+const HOP_LIMIT: u8 = 64;
 
 /// What the internet layer keeps.
 pub(crate) struct Ip {
     pub(crate) mac: MacAddr,
+    /// Largest packet on the link.
     pub(crate) mtu: u16,
+    /// The same for IPv6: routers may advertise a smaller one.
+    pub(crate) mtu6: u16,
+    /// Hop limit of IPv6 packets: routers may advertise it (RFC 4861, section 6.3.4).
+    pub(crate) hop_limit: u8,
     pub(crate) offloads: Offloads,
     pub(crate) pool: Pool,
     pub(crate) addresses: Addresses,
+    pub(crate) routes: Routes,
+    pub(crate) groups: Groups,
+    /// IPv4 addresses to announce (RFC 5227, section 2.3).
+    pub(crate) unannounced: Vec<Ipv4Addr>,
     pub(crate) neighbors: Neighbors,
     pub(crate) stats: Stats,
     ident: u16,
@@ -43,16 +57,52 @@ pub(crate) struct Stats {
 }
 
 impl Ip {
-    pub(crate) fn new(
-        mac: MacAddr,
-        mtu: u16,
-        offloads: Offloads,
-        pool: Pool,
-        addresses: Addresses,
-        ident: u16,
-    ) -> Ip {
-        let (neighbors, stats) = (Neighbors::default(), Stats::default());
-        Ip { mac, mtu, offloads, pool, addresses, neighbors, stats, ident }
+    pub(crate) fn new(mac: MacAddr, mtu: u16, offloads: Offloads, pool: Pool, ident: u16) -> Ip {
+        Ip {
+            mac,
+            mtu,
+            mtu6: mtu,
+            hop_limit: HOP_LIMIT,
+            offloads,
+            pool,
+            addresses: Addresses::default(),
+            routes: Routes::default(),
+            groups: Groups::default(),
+            unannounced: Vec::new(),
+            neighbors: Neighbors::default(),
+            stats: Stats::default(),
+            ident,
+        }
+    }
+
+    /// Source address and next hop for `remote`.
+    pub(crate) fn route(&self, remote: IpAddr) -> Option<(IpAddr, IpAddr)> {
+        let hop = match remote {
+            IpAddr::V4(a) if self.addresses.is_broadcast(a) => remote,
+            _ if remote.is_multicast() => remote,
+            _ => self.routes.next_hop(remote, |router| self.neighbors.answers(router))?,
+        };
+        let source = match (remote, hop) {
+            (IpAddr::V6(remote), _) => select::source6(self.addresses.iter(), remote)?.into(),
+            (IpAddr::V4(_), IpAddr::V4(hop)) => self.addresses.source4(hop)?.into(),
+            (IpAddr::V4(_), IpAddr::V6(_)) => return None,
+        };
+        Some((source, hop))
+    }
+
+    /// Largest packet that is known to reach `remote`.
+    pub(crate) fn path_mtu(&self, remote: IpAddr) -> u16 {
+        self.link_mtu(remote.is_ipv4())
+    }
+
+    #[inline]
+    fn link_mtu(&self, ipv4: bool) -> u16 {
+        if ipv4 { self.mtu } else { self.mtu6 }
+    }
+
+    /// Addresses, routes or path MTUs changed: flows find their way again.
+    pub(crate) fn changed(&mut self) {
+        self.neighbors.invalidate();
     }
 
     /// Sends an ARP packet.
@@ -67,8 +117,7 @@ impl Ip {
 
     /// Announces our addresses (RFC 5227, section 2.3).
     pub(crate) fn announce(&mut self, tx: &mut TxQueue) {
-        for cidr in self.addresses.own.clone() {
-            let IpAddr::V4(address) = cidr.address else { continue };
+        while let Some(address) = self.unannounced.pop() {
             let arp = Arp {
                 operation: Operation::Request,
                 sender_mac: self.mac,
@@ -82,7 +131,7 @@ impl Ip {
 
     pub(crate) fn solicit(&mut self, solicit: Solicit, tx: &mut TxQueue) {
         let IpAddr::V4(target) = solicit.target else { return };
-        let Some((IpAddr::V4(sender), _)) = self.addresses.route(solicit.target) else { return };
+        let Some(sender) = self.addresses.source4(target) else { return };
         let target_mac = solicit.to.unwrap_or_default();
         let operation = Operation::Request;
         let arp = Arp { operation, sender_mac: self.mac, sender, target_mac, target };
@@ -108,15 +157,20 @@ impl Ip {
     /// A neighbour became known: sends what waited for it.
     pub(crate) fn release(&mut self, mac: MacAddr, waiting: Vec<Pending>, tx: &mut TxQueue) {
         for packet in waiting {
-            self.frame(mac, EtherType::Ipv4, packet.meta, packet.head, packet.rest, tx);
+            let ipv6 = packet.head.first().is_some_and(|byte| byte >> 4 == 6);
+            let ethertype = if ipv6 { EtherType::Ipv6 } else { EtherType::Ipv4 };
+            self.frame(mac, ethertype, packet.meta, packet.head, packet.rest, tx);
         }
     }
 
     /// Asks for neighbours that are due.
     pub(crate) fn poll(&mut self, now: Instant, tx: &mut TxQueue) {
-        let (mut ask, mut lost) = (Vec::new(), Vec::new());
-        self.neighbors.poll(now, &mut ask, &mut lost);
-        self.stats.neighbor_lost += lost.len() as u64;
+        let mut ask = Vec::new();
+        self.announce(tx);
+        for (neighbor, packets) in self.neighbors.poll(now, &mut ask) {
+            self.stats.neighbor_lost += packets as u64;
+            self.routes.router_lost(neighbor);
+        }
         ask.into_iter().for_each(|solicit| self.solicit(solicit, tx));
     }
 }
@@ -129,6 +183,24 @@ pub(crate) struct Output<'a> {
 }
 
 impl Output<'_> {
+    /// Writes the IP header of a packet with `len` bytes behind it.
+    #[inline]
+    fn write_header(&mut self, flow: &Flow, how: &Outgoing, len: usize, bytes: &mut [u8]) {
+        match (flow.local, flow.remote) {
+            (IpAddr::V4(src), IpAddr::V4(dst)) => {
+                let header = self.header4((src, dst), how, len).encode();
+                bytes[..ipv4::HEADER_LEN].copy_from_slice(&header);
+            }
+            (IpAddr::V6(src), IpAddr::V6(dst)) => {
+                let hop_limit = how.hop_limit.unwrap_or(self.ip.hop_limit);
+                let header = header6((src, dst), how, hop_limit, len).encode();
+                bytes[..ipv6::HEADER_LEN].copy_from_slice(&header);
+            }
+            // Refused before.
+            _ => {}
+        }
+    }
+
     fn header4(
         &mut self,
         (src, dst): (Ipv4Addr, Ipv4Addr),
@@ -146,7 +218,7 @@ impl Output<'_> {
             dont_fragment: how.dont_fragment,
             more_fragments: false,
             fragment_offset: 0,
-            ttl: how.hop_limit,
+            ttl: how.hop_limit.unwrap_or(HOP_LIMIT),
             protocol: how.protocol,
             src,
             dst,
@@ -158,12 +230,21 @@ impl Output<'_> {
         if let Some(mac) = self.ip.neighbors.cached(flow.cache, self.now) {
             return Ok(Ok(mac));
         }
+        if !flow.local.is_unspecified() && !self.ip.addresses.is_own(flow.local) {
+            // The address has gone since.
+            self.ip.stats.no_route += 1;
+            return Err(SendError::Unreachable);
+        }
+        if flow.remote.is_multicast() {
+            return Ok(Ok(group_mac(flow.remote)));
+        }
         if let IpAddr::V4(remote) = flow.remote
             && self.ip.addresses.is_broadcast(remote)
         {
             return Ok(Ok(MacAddr::BROADCAST));
         }
-        let Some((_, hop)) = self.ip.addresses.route(flow.remote) else {
+        let answers = |router| self.ip.neighbors.answers(router);
+        let Some(hop) = self.ip.routes.next_hop(flow.remote, answers) else {
             self.ip.stats.no_route += 1;
             return Err(SendError::Unreachable);
         };
@@ -198,9 +279,9 @@ impl Network for Output<'_> {
     }
 
     fn path(&self, local: Option<IpAddr>, remote: IpAddr) -> Result<Path, Unreachable> {
-        let (own, _) = self.ip.addresses.route(remote).ok_or(Unreachable)?;
+        let (own, _) = self.ip.route(remote).ok_or(Unreachable)?;
         let local = local.filter(|local| self.ip.addresses.is_own(*local)).unwrap_or(own);
-        Ok(Path { local, mtu: self.ip.mtu })
+        Ok(Path { local, mtu: self.ip.path_mtu(remote) })
     }
 
     fn transmit(
@@ -213,46 +294,51 @@ impl Network for Output<'_> {
         if self.room() == 0 {
             return Err(SendError::Full);
         }
-        let (IpAddr::V4(src), IpAddr::V4(dst)) = (flow.local, flow.remote) else {
-            self.ip.stats.no_route += 1;
-            return Err(SendError::Unreachable);
+        let (ethertype, ip_len) = match (flow.local, flow.remote) {
+            (IpAddr::V4(_), IpAddr::V4(_)) => (EtherType::Ipv4, ipv4::HEADER_LEN),
+            (IpAddr::V6(_), IpAddr::V6(_)) => (EtherType::Ipv6, ipv6::HEADER_LEN),
+            _ => {
+                self.ip.stats.no_route += 1;
+                return Err(SendError::Unreachable);
+            }
         };
         let hop = self.resolve(flow)?;
+        let mtu = self.ip.link_mtu(ethertype == EtherType::Ipv4);
+        let most = if how.gso.is_some() { usize::MAX } else { usize::from(mtu) - ip_len };
         let mut meta = TxMeta { csum: None, gso: how.gso };
         if let Some(offset) = how.csum_offset {
-            let start = (ethernet::HEADER_LEN + ipv4::HEADER_LEN) as u16;
-            meta.csum = Some(PartialCsum { start, offset });
+            meta.csum = Some(PartialCsum { start: (ethernet::HEADER_LEN + ip_len) as u16, offset });
         }
         // The payload's length is not known before it is walked; the header is written last.
-        let transport = head.len();
-        head.prepend(ipv4::HEADER_LEN);
+        let mut len = head.len();
+        head.prepend(ip_len);
         match hop {
             Ok(mac) => {
                 head.prepend(ethernet::HEADER_LEN);
-                let header = ethernet::Header::new(mac, self.ip.mac, EtherType::Ipv4);
+                let header = ethernet::Header::new(mac, self.ip.mac, ethertype);
                 head[..ethernet::HEADER_LEN].copy_from_slice(header.as_bytes());
-                let mut len = transport;
                 self.tx.begin_headless();
                 for slice in payload {
                     len += slice.len();
                     self.tx.add(slice);
                 }
-                if how.gso.is_none() && len + ipv4::HEADER_LEN > usize::from(self.ip.mtu) {
+                if len > most {
                     self.tx.abandon();
                     self.ip.stats.too_big += 1;
-                    return Err(SendError::TooBig(self.ip.mtu));
+                    return Err(SendError::TooBig(mtu));
                 }
-                let header = self.header4((src, dst), &how, len).encode();
-                head[ethernet::HEADER_LEN..ethernet::HEADER_LEN + ipv4::HEADER_LEN]
-                    .copy_from_slice(&header);
+                self.write_header(flow, &how, len, &mut head[ethernet::HEADER_LEN..]);
                 self.ip.stats.sent += 1;
                 self.tx.finish_with(meta, head.freeze());
             }
             Err(hop) => {
                 let rest: Vec<Slice> = payload.into_iter().collect();
-                let len = transport + rest.iter().map(|slice| slice.len()).sum::<usize>();
-                let header = self.header4((src, dst), &how, len).encode();
-                head[..ipv4::HEADER_LEN].copy_from_slice(&header);
+                len += rest.iter().map(|slice| slice.len()).sum::<usize>();
+                if len > most {
+                    self.ip.stats.too_big += 1;
+                    return Err(SendError::TooBig(mtu));
+                }
+                self.write_header(flow, &how, len, &mut head);
                 if !self.ip.neighbors.wait(hop, Pending { meta, head, rest }) {
                     self.ip.stats.neighbor_lost += 1;
                 }
@@ -263,5 +349,21 @@ impl Network for Output<'_> {
 
     fn confirm(&mut self, flow: &Flow) {
         self.ip.neighbors.confirm(flow.cache, self.now);
+    }
+}
+
+fn header6(
+    (src, dst): (Ipv6Addr, Ipv6Addr),
+    how: &Outgoing,
+    hop_limit: u8,
+    len: usize,
+) -> ipv6::Header {
+    ipv6::Header {
+        traffic_class: how.ecn as u8,
+        payload_len: len,
+        next_header: how.protocol,
+        hop_limit,
+        src,
+        dst,
     }
 }

@@ -28,7 +28,7 @@ use crate::{
 use alloc::{boxed::Box, format, rc::Rc, string::String, vec::Vec};
 use core::{
     cell::RefCell,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     task::Waker,
 };
 use hashbrown::{HashMap, HashSet};
@@ -106,7 +106,7 @@ impl Net {
 
     /// The first address of this network.
     pub fn address(&self) -> Option<IpAddr> {
-        self.0.state.borrow().stack.addresses().next()
+        self.0.state.borrow().stack.addresses().next().map(|address| address.cidr.address)
     }
 
     /// The runtime that this network is served by.
@@ -114,12 +114,12 @@ impl Net {
         &self.0.rt
     }
 
-    /// Listens on a port of all our addresses.
+    /// Listens on a port of all our addresses, of both families.
     ///
     /// # Errors
     /// [`Error::Tcp`] when the port is taken.
     pub fn listen(&self, port: u16) -> Result<TcpListener, Error> {
-        let any = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port);
+        let any = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port);
         TcpListener::bind(self, any, ListenOptions::default())
     }
 
@@ -131,12 +131,12 @@ impl Net {
         TcpStream::connect(self, remote).await
     }
 
-    /// Opens a UDP socket on a port of all our addresses; 0 takes any free one.
+    /// Opens a UDP socket on a port of all our addresses, of both families; 0 takes any free one.
     ///
     /// # Errors
     /// [`Error::Udp`] when the port is taken.
     pub fn udp(&self, port: u16) -> Result<UdpSocket, Error> {
-        UdpSocket::bind(self, SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port))
+        UdpSocket::bind(self, SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port))
     }
 
     pub(crate) fn receive(&self, now: Instant, rx: &mut RxQueue) {

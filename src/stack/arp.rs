@@ -27,13 +27,11 @@ impl Stack {
             return;
         }
         let wanted = ours(arp.target.into());
-        if !arp.sender.is_unspecified() && !self.ip.addresses.is_broadcast(arp.sender) {
-            let on_link = self.ip.addresses.own.iter().any(|c| c.contains(arp.sender.into()));
-            if on_link {
-                let sender = arp.sender.into();
-                let waiting = self.ip.neighbors.learn(sender, arp.sender_mac, wanted, now);
-                self.ip.release(arp.sender_mac, waiting, tx);
-            }
+        let somebody = !arp.sender.is_unspecified() && !self.ip.addresses.is_broadcast(arp.sender);
+        if somebody && self.ip.addresses.is_neighbor4(arp.sender) {
+            let sender = arp.sender.into();
+            let waiting = self.ip.neighbors.learn(sender, arp.sender_mac, wanted, now);
+            self.ip.release(arp.sender_mac, waiting, tx);
         }
         if wanted && arp.operation == Operation::Request {
             let reply = Arp {

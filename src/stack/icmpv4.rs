@@ -47,7 +47,7 @@ fn outgoing() -> Outgoing {
         protocol: PROTOCOL,
         ecn: Ecn::NotEct,
         dont_fragment: false,
-        hop_limit: 64,
+        hop_limit: None,
         csum_offset: None,
         gso: None,
     }

@@ -45,8 +45,15 @@ impl Stack {
         }
         let unicast = self.ip.addresses.is_own(dst.into());
         let broadcast = self.ip.addresses.is_broadcast(dst);
-        let for_us =
-            if unicast { to.is_unicast() } else { broadcast && header.protocol == udp::PROTOCOL };
+        let group = dst.is_multicast();
+        if group && !self.ip.groups.contains(dst.into()) {
+            self.stats.dropped_ip_group += 1;
+            return;
+        }
+        let for_us = match unicast {
+            true => to.is_unicast(),
+            false => (group || broadcast) && header.protocol == udp::PROTOCOL,
+        };
         if !for_us {
             self.stats.dropped_ip_foreign += 1;
             return;

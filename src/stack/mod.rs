@@ -5,22 +5,24 @@ mod arp;
 mod config;
 mod icmpv4;
 mod ipv4;
+mod ipv6;
+mod manage;
 mod stats;
 
-pub use config::Config;
+pub use config::{Config, Identifiers, Ipv6};
 pub use stats::Stats;
 
 use crate::{
     Pool, Slice,
     device::{DeviceInfo, DeviceStats},
     frame::{Chain, RxMeta, RxQueue, TxQueue},
-    ip::{Addresses, Ip, Output},
+    ip::{Ip, Output},
     tcp::{self, Tcp},
     time::Instant,
     udp::{self, Udp, UdpId},
     wire::{MacAddr, ethernet, ethernet::EtherType},
 };
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 use zerocopy::FromBytes;
 
 /// A host on one link.
@@ -33,7 +35,6 @@ pub struct Stack {
     chain: Chain,
     stats: Stats,
     icmp_budget: icmpv4::Budget,
-    announced: bool,
     device: DeviceStats,
 }
 
@@ -46,20 +47,20 @@ impl Stack {
         seed: [u8; 32],
         now: Instant,
     ) -> Stack {
-        let addresses = Addresses { own: config.addresses.clone(), gateway4: config.gateway4 };
         let mtu = config.mtu.map_or(info.mtu, |mtu| mtu.min(info.mtu));
         let [a, b, c, d, ..] = seed;
         let ident = u16::from_le_bytes([a, b]);
-        Stack {
+        let mut stack = Stack {
             tcp: Tcp::new(config.tcp.bounded_by(&pool), seed, now),
             udp: Udp::new(u16::from_le_bytes([c, d])),
-            ip: Ip::new(info.mac, mtu, info.offloads, pool, addresses, ident),
+            ip: Ip::new(info.mac, mtu, info.offloads, pool, ident),
             chain: Chain::new(),
             stats: Stats::default(),
             icmp_budget: icmpv4::Budget::new(now),
-            announced: false,
             device: DeviceStats::default(),
-        }
+        };
+        stack.configure(config, now);
+        stack
     }
 
     /// Processes a batch of received frames to completion; answers go to `tx`.
@@ -88,25 +89,31 @@ impl Stack {
         match ethertype {
             Some(EtherType::Ipv4) => self.ipv4(now, dst, meta, frame, tx),
             Some(EtherType::Arp) => self.arp(now, frame, tx),
-            Some(EtherType::Ipv6) | None => self.stats.dropped_ethertype += 1,
+            Some(EtherType::Ipv6) => self.ipv6(now, dst, meta, frame, tx),
+            None => self.stats.dropped_ethertype += 1,
         }
     }
 
     /// Runs the timers that are due and sends what may be sent.
     pub fn poll(&mut self, now: Instant, tx: &mut TxQueue) {
-        if !core::mem::replace(&mut self.announced, true) {
-            self.ip.announce(tx);
-        }
+        self.expire(now);
         self.ip.poll(now, tx);
         self.tcp.poll(&mut Output { ip: &mut self.ip, tx, now });
     }
 
     /// When [`Stack::poll`] has something to do; in the past when it has already.
     pub fn poll_at(&self) -> Option<Instant> {
-        if !self.announced {
+        if !self.ip.unannounced.is_empty() {
             return Some(Instant::ZERO);
         }
-        [self.ip.neighbors.poll_at(), self.tcp.poll_at()].into_iter().flatten().min()
+        let ip = &self.ip;
+        let due = [
+            ip.neighbors.poll_at(),
+            ip.addresses.expire_at(),
+            ip.routes.expire_at(),
+            self.tcp.poll_at(),
+        ];
+        due.into_iter().flatten().min()
     }
 
     /// Begins a TCP connection; [`tcp::Event::Connected`] tells when it stands.
@@ -137,11 +144,6 @@ impl Stack {
         data: &[Slice],
     ) -> Result<(), udp::Error> {
         self.udp.send(&mut Output { ip: &mut self.ip, tx, now }, id, to, data)
-    }
-
-    /// Our addresses.
-    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
-        self.ip.addresses.own.iter().map(|cidr| cidr.address)
     }
 
     /// The pool that frames are built in.

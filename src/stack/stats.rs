@@ -41,6 +41,8 @@ counters! {
     dropped_ip_source,
     /// For another host: this is no router.
     dropped_ip_foreign,
+    /// For a multicast group that nobody has joined.
+    dropped_ip_group,
     /// A fragment.
     dropped_ip_fragment,
     /// A protocol that is not known.

@@ -72,7 +72,7 @@ pub(crate) fn transmit<N: Network>(
         protocol: PROTOCOL,
         ecn: out.ecn,
         dont_fragment: true,
-        hop_limit: 64,
+        hop_limit: None,
         csum_offset: offloaded.then_some(CHECKSUM_OFFSET),
         gso,
     };

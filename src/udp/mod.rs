@@ -199,9 +199,11 @@ impl Udp {
         }
         let ids = self.ports.get(&header.dst_port.get()).into_iter().flatten();
         let accepts = |id: &&UdpId| {
-            self.sockets
-                .get(*id)
-                .is_some_and(|s| s.local.ip() == packet.local || s.local.ip().is_unspecified())
+            self.sockets.get(*id).is_some_and(|s| match s.local.ip() {
+                // The IPv6 wildcard takes both families.
+                any if any.is_unspecified() => any.is_ipv6() || packet.local.is_ipv4(),
+                own => own == packet.local,
+            })
         };
         let Some(id) = ids.copied().find(|id| accepts(&id)) else {
             self.stats.no_port += 1;
@@ -254,7 +256,7 @@ impl Udp {
             protocol: PROTOCOL,
             ecn: Ecn::NotEct,
             dont_fragment: false,
-            hop_limit: 64,
+            hop_limit: None,
             csum_offset,
             gso: None,
         };

@@ -1,0 +1,124 @@
+//! Addresses, routes and groups, at start and at run time.
+
+use super::{Config, Stack};
+use crate::{
+    ip::{Address, Cidr, Origin, Preference, Route, TableError},
+    time::Instant,
+};
+use core::net::IpAddr;
+
+impl Stack {
+    pub(super) fn configure(&mut self, config: &Config, now: Instant) {
+        for cidr in &config.addresses {
+            if let Err(error) = self.add_address(now, Address::new(*cidr, Origin::Static)) {
+                log::error!("{cidr}: {error}");
+            }
+        }
+        let gateways = [config.gateway4.map(IpAddr::V4), config.gateway6.map(IpAddr::V6)];
+        for gateway in gateways.into_iter().flatten() {
+            let route = Route {
+                preference: Preference::High,
+                ..Route::default_by(gateway, Origin::Static)
+            };
+            if let Err(error) = self.add_route(route) {
+                log::error!("the gateway {gateway}: {error}");
+            }
+        }
+    }
+
+    /// Adds an address, and the route to its network unless a router decides about that.
+    ///
+    /// # Errors
+    /// [`TableError`]; nothing changed then.
+    pub fn add_address(&mut self, now: Instant, address: Address) -> Result<(), TableError> {
+        let _ = now;
+        self.ip.addresses.add(address)?;
+        if let Some(route) = on_link(&address) {
+            self.ip.routes.add(route)?;
+        }
+        if let IpAddr::V4(address) = address.cidr.address {
+            self.ip.unannounced.push(address);
+        }
+        self.ip.changed();
+        Ok(())
+    }
+
+    /// Removes an address, and the route to its network if no other is in it; whether it was ours.
+    pub fn remove_address(&mut self, address: IpAddr) -> bool {
+        let Some(removed) = self.ip.addresses.remove(address) else { return false };
+        if let Some(route) = on_link(&removed)
+            && !self
+                .ip
+                .addresses
+                .iter()
+                .any(|a| on_link(a).is_some_and(|r| r.prefix == route.prefix))
+        {
+            self.ip.routes.remove(route.prefix, None);
+        }
+        self.ip.changed();
+        true
+    }
+
+    /// Adds a route, or replaces that of the same prefix by the same router.
+    ///
+    /// # Errors
+    /// [`TableError`]; nothing changed then.
+    pub fn add_route(&mut self, route: Route) -> Result<(), TableError> {
+        self.ip.routes.add(route)?;
+        self.ip.changed();
+        Ok(())
+    }
+
+    /// Removes the route to `prefix` by `via`; whether it was there.
+    pub fn remove_route(&mut self, prefix: Cidr, via: Option<IpAddr>) -> bool {
+        let removed = self.ip.routes.remove(prefix, via);
+        self.ip.changed();
+        removed
+    }
+
+    /// Our addresses that are in use or on their way to be.
+    pub fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.ip.addresses.iter()
+    }
+
+    /// The routes, in no order.
+    pub fn routes(&self) -> impl Iterator<Item = &Route> {
+        self.ip.routes.iter()
+    }
+
+    /// Receives packets to `group` from now on; each join needs a leave.
+    ///
+    /// # Errors
+    /// [`TableError`] when it is no group, or there are too many.
+    pub fn join_group(&mut self, group: IpAddr) -> Result<(), TableError> {
+        self.ip.groups.join(group).map(drop)
+    }
+
+    /// Takes one join back.
+    pub fn leave_group(&mut self, group: IpAddr) {
+        self.ip.groups.leave(group);
+    }
+
+    /// Drops addresses and routes whose life is over.
+    pub(super) fn expire(&mut self, now: Instant) {
+        while let Some(address) = self.ip.addresses.expire(now) {
+            log::info!("{}: its life is over", address.cidr);
+            self.remove_address(address.cidr.address);
+        }
+        if self.ip.routes.expire(now) {
+            self.ip.changed();
+        }
+    }
+}
+
+/// The route to an address's neighbours. RFC 5942, section 4: an address from a router says
+/// nothing about who is a neighbour.
+fn on_link(address: &Address) -> Option<Route> {
+    let whole = if address.cidr.address.is_ipv4() { 32 } else { 128 };
+    let advertised = matches!(address.origin, Origin::Router | Origin::Temporary);
+    let usual = address.cidr.prefix < whole && !advertised;
+    usual.then(|| Route {
+        valid_until: address.valid_until,
+        ..Route::new(address.cidr.network(), None, address.origin)
+    })
+}
