@@ -112,6 +112,11 @@ impl Chain {
         self.frags.iter()
     }
 
+    /// The first slice, sharing its buffer; an empty one when the chain is.
+    pub fn first_slice(&self) -> Slice {
+        self.frags.front().cloned().unwrap_or_default()
+    }
+
     /// The first slice's bytes; empty when the chain is.
     pub fn first(&self) -> &[u8] {
         self.frags.front().map_or(&[], |s| s)
@@ -268,6 +273,19 @@ impl<M> FrameQueue<M> {
     /// Adds a slice to the frame that was begun.
     pub(crate) fn add(&mut self, slice: Slice) {
         self.frags.push_back(slice);
+    }
+
+    /// Slices of the frame that was begun.
+    pub(crate) fn open_frags(&self) -> usize {
+        self.frags.len() - self.open
+    }
+
+    /// Takes back the slices that were added to the frame that was begun without its head, which
+    /// is dropped.
+    pub(crate) fn take_open(&mut self) -> alloc::vec::Vec<Slice> {
+        let slices = self.frags.drain(self.open + 1..).collect();
+        self.abandon();
+        slices
     }
 
     /// Ends the frame that was begun.

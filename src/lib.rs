@@ -14,6 +14,7 @@ mod neighbor;
 pub mod net;
 pub mod rt;
 pub mod service;
+mod slab;
 pub mod stack;
 pub mod tcp;
 pub mod time;

@@ -11,6 +11,25 @@ use core::{
 };
 use siphasher::sip::SipHasher13;
 
+/// The next-header value of IPv6's fragment header.
+pub(crate) const FRAGMENT: u8 = 44;
+/// Its bytes.
+pub(crate) const FRAGMENT_LEN: usize = 8;
+
+/// IPv6's fragment header (RFC 8200, section 4.5).
+pub(crate) fn fragment6(
+    next_header: u8,
+    offset: usize,
+    more: bool,
+    ident: u32,
+) -> [u8; FRAGMENT_LEN] {
+    let mut bytes = [next_header, 0, 0, 0, 0, 0, 0, 0];
+    // The offset is a multiple of eight: its low bits are the field's flags.
+    bytes[2..4].copy_from_slice(&(offset as u16 | u16::from(more)).to_be_bytes());
+    bytes[4..].copy_from_slice(&ident.to_be_bytes());
+    bytes
+}
+
 /// A piece of a datagram's payload.
 #[derive(Debug)]
 pub(crate) struct Fragment {

@@ -4,12 +4,10 @@
 mod addresses;
 mod cidr;
 mod error;
-#[allow(dead_code, reason = "the sender that uses it follows")]
 mod fragment;
 mod groups;
 mod network;
 mod output;
-#[allow(dead_code, reason = "the ICMP errors that fill it follow")]
 mod pmtu;
 pub mod reassembly;
 mod routes;

@@ -75,7 +75,7 @@ pub struct Outgoing {
     pub protocol: u8,
     /// ECN bits.
     pub ecn: Ecn,
-    /// Whether routers must not fragment it (IPv4).
+    /// Whether it must not go in fragments: routers must not make them (IPv4), nor do we.
     pub dont_fragment: bool,
     /// Time to live or hop limit, if not the usual one.
     pub hop_limit: Option<u8>,
@@ -123,6 +123,11 @@ pub trait Network {
 
     /// Frames that the transmit queue still takes in this round.
     fn room(&self) -> usize;
+
+    /// Changes whenever addresses, routes or path MTUs do: a [`Path`] is good for one epoch.
+    fn epoch(&self) -> u32 {
+        0
+    }
 
     /// The way to `remote`, from `local` if that is given and ours.
     ///

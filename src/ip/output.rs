@@ -2,11 +2,14 @@
 
 use super::{
     Addresses, Flow, Groups, Network, Outgoing, Path, Routes, SendError, Unreachable,
-    groups::group_mac, select,
+    fragment::{FRAGMENT, FRAGMENT_LEN, Fragments, Idents, complete_checksum, fragment6},
+    groups::group_mac,
+    pmtu::PathMtus,
+    select,
 };
 use crate::{
     PacketBuf, Pool, Slice,
-    frame::{Offloads, PartialCsum, TxMeta, TxQueue},
+    frame::{Chain, Offloads, PartialCsum, TxMeta, TxQueue},
     neighbor::{Lookup, Neighbors, Pending, Solicit},
     time::Instant,
     wire::{
@@ -22,6 +25,8 @@ use zerocopy::IntoBytes;
 
 /// Frames that may wait for the device; beyond them transports wait.
 const QUEUE: usize = 512;
+/// Slices of one frame behind its head: what devices take.
+const MAX_SLICES: usize = 32;
 /// Time to live, and hop limit until a router advertises another (RFC 1700).
 const HOP_LIMIT: u8 = 64;
 
@@ -42,8 +47,10 @@ pub(crate) struct Ip {
     /// IPv4 addresses to announce (RFC 5227, section 2.3).
     pub(crate) unannounced: Vec<Ipv4Addr>,
     pub(crate) neighbors: Neighbors,
+    pub(crate) path_mtus: PathMtus,
     pub(crate) stats: Stats,
-    ident: u16,
+    idents: Idents,
+    epoch: u32,
 }
 
 /// Counters of what is sent.
@@ -54,10 +61,13 @@ pub(crate) struct Stats {
     pub(crate) no_buffer: u64,
     pub(crate) too_big: u64,
     pub(crate) neighbor_lost: u64,
+    pub(crate) fragmented: u64,
+    pub(crate) fragments_sent: u64,
+    pub(crate) payload_bytes_copied: u64,
 }
 
 impl Ip {
-    pub(crate) fn new(mac: MacAddr, mtu: u16, offloads: Offloads, pool: Pool, ident: u16) -> Ip {
+    pub(crate) fn new(mac: MacAddr, mtu: u16, offloads: Offloads, pool: Pool, key: [u8; 16]) -> Ip {
         Ip {
             mac,
             mtu,
@@ -70,8 +80,10 @@ impl Ip {
             groups: Groups::default(),
             unannounced: Vec::new(),
             neighbors: Neighbors::default(),
+            path_mtus: PathMtus::default(),
             stats: Stats::default(),
-            ident,
+            idents: Idents::new(key),
+            epoch: 0,
         }
     }
 
@@ -91,8 +103,19 @@ impl Ip {
     }
 
     /// Largest packet that is known to reach `remote`.
-    pub(crate) fn path_mtu(&self, remote: IpAddr) -> u16 {
-        self.link_mtu(remote.is_ipv4())
+    #[inline]
+    pub(crate) fn path_mtu(&self, remote: IpAddr, now: Instant) -> u16 {
+        let link = self.link_mtu(remote.is_ipv4());
+        if self.path_mtus.is_empty() { link } else { self.path_mtus.get(remote, link, now) }
+    }
+
+    /// A router could not forward a packet of `sent` bytes that we sent to `remote`, and named the
+    /// MTU of the next hop, or 0.
+    pub(crate) fn too_big(&mut self, remote: IpAddr, mtu: u16, sent: usize, now: Instant) {
+        let link = self.link_mtu(remote.is_ipv4());
+        if self.path_mtus.learn(remote, mtu, sent, link, now) {
+            self.changed();
+        }
     }
 
     #[inline]
@@ -102,6 +125,7 @@ impl Ip {
 
     /// Addresses, routes or path MTUs changed: flows find their way again.
     pub(crate) fn changed(&mut self) {
+        self.epoch = self.epoch.wrapping_add(1);
         self.neighbors.invalidate();
     }
 
@@ -167,6 +191,9 @@ impl Ip {
     pub(crate) fn poll(&mut self, now: Instant, tx: &mut TxQueue) {
         let mut ask = Vec::new();
         self.announce(tx);
+        if !self.path_mtus.is_empty() && self.path_mtus.poll(now) {
+            self.changed();
+        }
         for (neighbor, packets) in self.neighbors.poll(now, &mut ask) {
             self.stats.neighbor_lost += packets as u64;
             self.routes.router_lost(neighbor);
@@ -207,15 +234,18 @@ impl Output<'_> {
         how: &Outgoing,
         len: usize,
     ) -> ipv4::Header {
+        let crumbs = || self.ip.path_mtus.may_fragment(dst.into(), self.now);
+        let dont_fragment = how.dont_fragment && !crumbs();
         // RFC 6864, section 4.1: the identification of an atomic datagram may be anything; that
         // of others must not repeat soon.
-        self.ip.ident = self.ip.ident.wrapping_add(1);
+        let ident =
+            if dont_fragment { 0 } else { self.ip.idents.next(src.into(), dst.into()) as u16 };
         ipv4::Header {
             header_len: ipv4::HEADER_LEN,
             total_len: ipv4::HEADER_LEN + len,
             tos: how.ecn as u8,
-            ident: self.ip.ident,
-            dont_fragment: how.dont_fragment,
+            ident,
+            dont_fragment,
             more_fragments: false,
             fragment_offset: 0,
             ttl: how.hop_limit.unwrap_or(HOP_LIMIT),
@@ -261,6 +291,111 @@ impl Output<'_> {
     }
 }
 
+impl Output<'_> {
+    /// Sends a packet that is longer than the path carries, in fragments (RFC 791, section 3.2;
+    /// RFC 8200, section 4.5).
+    #[cold]
+    fn fragment(
+        &mut self,
+        flow: &Flow,
+        how: &Outgoing,
+        hop: Result<MacAddr, IpAddr>,
+        mut head: PacketBuf,
+        rest: Vec<Slice>,
+    ) -> Result<(), SendError> {
+        let mtu = self.ip.path_mtu(flow.remote, self.now);
+        if how.dont_fragment {
+            self.ip.stats.too_big += 1;
+            return Err(SendError::TooBig(mtu));
+        }
+        if let Some(at) = how.csum_offset {
+            complete_checksum(how.protocol, &mut head, &rest, at.into());
+        }
+        let mut payload = Chain::new();
+        payload.push(head.freeze());
+        rest.into_iter().for_each(|slice| payload.push(slice));
+        let ipv4 = flow.remote.is_ipv4();
+        let header_len = if ipv4 { ipv4::HEADER_LEN } else { ipv6::HEADER_LEN + FRAGMENT_LEN };
+        let fragments = Fragments::of(payload, mtu.into(), header_len);
+        if fragments.number() > self.room() || fragments.number() > self.ip.pool.stats().free {
+            return Err(SendError::Full);
+        }
+        self.ip.stats.fragmented += 1;
+        let ident = self.ip.idents.next(flow.local, flow.remote);
+        for fragment in fragments {
+            let mut rest: Vec<Slice> = fragment.data.iter().cloned().collect();
+            if rest.len() > MAX_SLICES {
+                rest = self.ip.gathered(rest).ok_or(SendError::Full)?;
+            }
+            let Some(mut head) = self.ip.pool.alloc_reserved() else {
+                self.ip.stats.no_buffer += 1;
+                return Ok(());
+            };
+            let len = fragment.data.len();
+            match (flow.local, flow.remote) {
+                (IpAddr::V4(src), IpAddr::V4(dst)) => {
+                    let mut header = self.header4((src, dst), how, len);
+                    header.ident = ident as u16;
+                    header.more_fragments = fragment.more;
+                    header.fragment_offset = fragment.offset;
+                    head.append(ipv4::HEADER_LEN).copy_from_slice(&header.encode());
+                }
+                _ => {
+                    let header = fragment6(how.protocol, fragment.offset, fragment.more, ident);
+                    head.append(FRAGMENT_LEN).copy_from_slice(&header);
+                    let how = Outgoing { protocol: FRAGMENT, ..*how };
+                    let mut bytes = [0; ipv6::HEADER_LEN];
+                    self.write_header(flow, &how, FRAGMENT_LEN + len, &mut bytes);
+                    head.prepend(ipv6::HEADER_LEN).copy_from_slice(&bytes);
+                }
+            }
+            self.ip.stats.fragments_sent += 1;
+            let meta = TxMeta::default();
+            match hop {
+                Ok(mac) => {
+                    let ethertype = if ipv4 { EtherType::Ipv4 } else { EtherType::Ipv6 };
+                    self.ip.frame(mac, ethertype, meta, head, rest, self.tx);
+                }
+                Err(hop) => {
+                    if !self.ip.neighbors.wait(hop, Pending { meta, head, rest }) {
+                        self.ip.stats.neighbor_lost += 1;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Ip {
+    /// The bytes of many slices in few, copied; `None` when there are no buffers.
+    #[cold]
+    fn gathered(&mut self, slices: Vec<Slice>) -> Option<Vec<Slice>> {
+        let mut gathered = Vec::new();
+        let mut open: Option<PacketBuf> = None;
+        for mut bytes in slices.iter().map(|slice| &**slice) {
+            while !bytes.is_empty() {
+                let full = open.take_if(|buf| buf.tailroom() == 0);
+                gathered.extend(full.map(PacketBuf::freeze));
+                let buf = match &mut open {
+                    Some(buf) => buf,
+                    None => {
+                        let mut buf = self.pool.alloc()?;
+                        buf.reset(0);
+                        open.insert(buf)
+                    }
+                };
+                let (part, rest) = bytes.split_at(bytes.len().min(buf.tailroom()));
+                buf.append(part.len()).copy_from_slice(part);
+                self.stats.payload_bytes_copied += part.len() as u64;
+                bytes = rest;
+            }
+        }
+        gathered.extend(open.map(PacketBuf::freeze));
+        Some(gathered)
+    }
+}
+
 impl Network for Output<'_> {
     fn now(&self) -> Instant {
         self.now
@@ -278,10 +413,14 @@ impl Network for Output<'_> {
         QUEUE.saturating_sub(self.tx.len())
     }
 
+    fn epoch(&self) -> u32 {
+        self.ip.epoch
+    }
+
     fn path(&self, local: Option<IpAddr>, remote: IpAddr) -> Result<Path, Unreachable> {
         let (own, _) = self.ip.route(remote).ok_or(Unreachable)?;
         let local = local.filter(|local| self.ip.addresses.is_own(*local)).unwrap_or(own);
-        Ok(Path { local, mtu: self.ip.path_mtu(remote) })
+        Ok(Path { local, mtu: self.ip.path_mtu(remote, self.now) })
     }
 
     fn transmit(
@@ -303,7 +442,7 @@ impl Network for Output<'_> {
             }
         };
         let hop = self.resolve(flow)?;
-        let mtu = self.ip.link_mtu(ethertype == EtherType::Ipv4);
+        let mtu = self.ip.path_mtu(flow.remote, self.now);
         let most = if how.gso.is_some() { usize::MAX } else { usize::from(mtu) - ip_len };
         let mut meta = TxMeta { csum: None, gso: how.gso };
         if let Some(offset) = how.csum_offset {
@@ -322,21 +461,28 @@ impl Network for Output<'_> {
                     len += slice.len();
                     self.tx.add(slice);
                 }
-                if len > most {
-                    self.tx.abandon();
-                    self.ip.stats.too_big += 1;
-                    return Err(SendError::TooBig(mtu));
+                if len > most || self.tx.open_frags() > MAX_SLICES + 1 {
+                    let rest = self.tx.take_open();
+                    head.advance(ethernet::HEADER_LEN + ip_len);
+                    if len <= most {
+                        let rest = self.ip.gathered(rest).ok_or(SendError::Full)?;
+                        return self.transmit(flow, how, head, rest);
+                    }
+                    return self.fragment(flow, &how, Ok(mac), head, rest);
                 }
                 self.write_header(flow, &how, len, &mut head[ethernet::HEADER_LEN..]);
                 self.ip.stats.sent += 1;
                 self.tx.finish_with(meta, head.freeze());
             }
             Err(hop) => {
-                let rest: Vec<Slice> = payload.into_iter().collect();
+                let mut rest: Vec<Slice> = payload.into_iter().collect();
                 len += rest.iter().map(|slice| slice.len()).sum::<usize>();
                 if len > most {
-                    self.ip.stats.too_big += 1;
-                    return Err(SendError::TooBig(mtu));
+                    head.advance(ip_len);
+                    return self.fragment(flow, &how, Err(hop), head, rest);
+                }
+                if rest.len() > MAX_SLICES {
+                    rest = self.ip.gathered(rest).ok_or(SendError::Full)?;
                 }
                 self.write_header(flow, &how, len, &mut head);
                 if !self.ip.neighbors.wait(hop, Pending { meta, head, rest }) {

@@ -8,10 +8,10 @@ use crate::{
     wire::{
         checksum::Checksum,
         icmpv4::{HEADER_LEN, Header, PROTOCOL, code, fill_checksum, kind},
-        ipv4,
+        ipv4, tcp, udp,
     },
 };
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 use zerocopy::{FromBytes, IntoBytes, network_endian::U16};
 
 /// Errors in a burst, and one more each interval (RFC 1812, section 4.3.2.8).
@@ -125,7 +125,11 @@ impl Stack {
             self.stats.dropped_icmp += 1;
             return;
         };
-        let rest = quote.first().get(quoted.header_len..).and_then(|rest| rest.first_chunk::<8>());
+        // Only the first fragment's quote has the transport's header.
+        let whole = Some(quote.first()).filter(|_| quoted.fragment_offset == 0);
+        let rest = whole
+            .and_then(|quote| quote.get(quoted.header_len..))
+            .and_then(|rest| rest.first_chunk::<8>());
         let Some(transport) = rest.copied().filter(|_| IpAddr::V4(quoted.src) == packet.local)
         else {
             self.stats.dropped_icmp += 1;
@@ -144,19 +148,42 @@ impl Stack {
         self.stats.icmp_errors_in += 1;
         let error = IcmpError { local: packet.local, remote: quoted.dst.into(), kind, transport };
         log::debug!("ICMP error about protocol {}: {error:?}", quoted.protocol);
-        if quoted.protocol == crate::wire::tcp::PROTOCOL {
-            self.tcp.icmp_error(&mut Output { ip: &mut self.ip, tx, now }, &error);
+        let ours = match quoted.protocol {
+            tcp::PROTOCOL => self.tcp.icmp_error(&mut Output { ip: &mut self.ip, tx, now }, &error),
+            udp::PROTOCOL => self.udp.icmp_error(&error),
+            _ => false,
+        };
+        if let IcmpErrorKind::TooBig(mtu) = kind
+            && ours
+        {
+            self.ip.too_big(error.remote, mtu, quoted.total_len, now);
         }
     }
 
-    /// Tells the sender that its packet was not taken. RFC 1122, 3.2.2: never about an ICMP error,
-    /// a broadcast or a later fragment, which do not get here.
+    /// Tells the sender that its packet was not taken.
     pub(super) fn unreachable(
         &mut self,
         now: Instant,
         header: &ipv4::Header,
         code: u8,
         quote: Option<&Quote>,
+        tx: &mut TxQueue,
+    ) {
+        // RFC 1122, 3.2.2: never about a broadcast or a group's packet.
+        if self.ip.addresses.is_own(header.dst.into()) {
+            let quote = quote.map_or(&[][..], Quote::as_slice);
+            self.report(now, (header.dst, header.src), (kind::UNREACHABLE, code), quote, tx);
+        }
+    }
+
+    /// Sends an error of this type and code. RFC 1122, 3.2.2: never about an ICMP error, a
+    /// broadcast or a later fragment, which do not get here.
+    pub(super) fn report(
+        &mut self,
+        now: Instant,
+        (local, remote): (Ipv4Addr, Ipv4Addr),
+        (kind, code): (u8, u8),
+        quote: &[u8],
         tx: &mut TxQueue,
     ) {
         if !self.icmp_budget.take(now) {
@@ -167,18 +194,12 @@ impl Stack {
             self.ip.stats.no_buffer += 1;
             return;
         };
-        let error = Header {
-            kind: kind::UNREACHABLE,
-            code,
-            checksum: U16::ZERO,
-            ident: U16::ZERO,
-            sequence: U16::ZERO,
-        };
+        let (ident, sequence, checksum) = (U16::ZERO, U16::ZERO, U16::ZERO);
+        let error = Header { kind, code, checksum, ident, sequence };
         head.append(HEADER_LEN).copy_from_slice(error.as_bytes());
-        let quote = quote.map_or(&[][..], Quote::as_slice);
         head.append(quote.len()).copy_from_slice(quote);
         fill_checksum(&mut head);
-        let mut flow = Flow::new(header.dst.into(), header.src.into());
+        let mut flow = Flow::new(local.into(), remote.into());
         let mut net = Output { ip: &mut self.ip, tx, now };
         if net.transmit(&mut flow, outgoing(), head, []).is_ok() {
             self.stats.icmp_errors_out += 1;

@@ -2,16 +2,21 @@
 
 use super::Stack;
 use crate::{
-    frame::{Chain, RxMeta, TxQueue},
-    ip::{Ecn, Incoming, Output},
+    frame::{Chain, RxCsum, RxMeta, TxQueue},
+    ip::{
+        Ecn, Incoming, Output,
+        reassembly::{Expired, Fragment, Key, Verdict},
+    },
     time::Instant,
-    udp::Verdict,
+    udp::{self, Cast},
     wire::{
-        MacAddr, icmpv4,
+        self, MacAddr, icmpv4,
         ipv4::{HEADER_LEN, Header, Malformed},
-        tcp, udp,
+        tcp,
     },
 };
+use alloc::vec::Vec;
+use core::net::IpAddr;
 
 impl Stack {
     pub(super) fn ipv4(
@@ -52,18 +57,19 @@ impl Stack {
         }
         let for_us = match unicast {
             true => to.is_unicast(),
-            false => (group || broadcast) && header.protocol == udp::PROTOCOL,
+            false => (group || broadcast) && header.protocol == wire::udp::PROTOCOL,
         };
         if !for_us {
             self.stats.dropped_ip_foreign += 1;
             return;
         }
+        let cast = if unicast { Cast::One } else { Cast::Many };
         if header.more_fragments || header.fragment_offset > 0 {
-            self.stats.dropped_ip_fragment += 1;
+            self.fragment4(now, &header, cast, packet, tx);
             return;
         }
         // TCP answers with segments of its own, never with an ICMP error.
-        let quote = (header.protocol != tcp::PROTOCOL).then(|| Quote::of(packet));
+        let quote = (header.protocol != tcp::PROTOCOL).then(|| Quote::of(packet.first()));
         packet.advance(header.header_len);
         let incoming = Incoming {
             local: dst.into(),
@@ -72,21 +78,82 @@ impl Stack {
             csum: meta.csum,
             gso: meta.gso,
         };
+        self.deliver4(now, &header, &incoming, cast, quote.as_ref(), packet, tx);
+    }
+
+    fn fragment4(
+        &mut self,
+        now: Instant,
+        header: &Header,
+        cast: Cast,
+        packet: &mut Chain,
+        tx: &mut TxQueue,
+    ) {
+        let (local, remote) = (header.dst.into(), header.src.into());
+        let fragment = Fragment {
+            key: Key { local, remote, ident: header.ident.into(), protocol: header.protocol },
+            protocol: header.protocol,
+            offset: header.fragment_offset,
+            more: header.more_fragments,
+            most: usize::from(u16::MAX) - header.header_len,
+            ecn: Ecn::from_bits(header.tos),
+        };
+        let start = packet.first_slice();
+        packet.advance(header.header_len);
+        let verdict = self.reassembly.add(now, &fragment, start, packet, &self.ip.pool);
+        let Verdict::Complete(whole) = verdict else { return };
+        let incoming = Incoming { local, remote, ecn: whole.ecn, csum: RxCsum::Unknown, gso: None };
+        let quote = Quote::of(&whole.start);
+        self.deliver4(now, header, &incoming, cast, Some(&quote), packet, tx);
+    }
+
+    /// Hands a whole datagram to its protocol.
+    #[expect(clippy::too_many_arguments, reason = "one call from each of two places")]
+    fn deliver4(
+        &mut self,
+        now: Instant,
+        header: &Header,
+        incoming: &Incoming,
+        cast: Cast,
+        quote: Option<&Quote>,
+        packet: &mut Chain,
+        tx: &mut TxQueue,
+    ) {
         match header.protocol {
             tcp::PROTOCOL => {
                 let mut net = Output { ip: &mut self.ip, tx, now };
-                self.tcp.receive(&mut net, &incoming, packet);
+                self.tcp.receive(&mut net, incoming, packet);
             }
-            udp::PROTOCOL => {
-                packet.pull_up(udp::HEADER_LEN, &self.ip.pool);
-                if self.udp.receive(&incoming, packet) == Verdict::NoPort && unicast {
-                    self.unreachable(now, &header, icmpv4::code::PORT, quote.as_ref(), tx);
+            wire::udp::PROTOCOL => {
+                packet.pull_up(wire::udp::HEADER_LEN, &self.ip.pool);
+                let verdict = self.udp.receive(incoming, cast, packet, &self.ip.pool);
+                if verdict == udp::Verdict::NoPort {
+                    self.unreachable(now, header, icmpv4::code::PORT, quote, tx);
                 }
             }
-            icmpv4::PROTOCOL => self.icmpv4(now, &incoming, packet, tx),
+            icmpv4::PROTOCOL => self.icmpv4(now, incoming, packet, tx),
             _ => {
                 self.stats.dropped_ip_protocol += 1;
-                self.unreachable(now, &header, icmpv4::code::PROTOCOL, quote.as_ref(), tx);
+                self.unreachable(now, header, icmpv4::code::PROTOCOL, quote, tx);
+            }
+        }
+    }
+
+    /// Tells the senders of fragments that the others did not arrive in time.
+    pub(super) fn expire_fragments(&mut self, now: Instant, tx: &mut TxQueue) {
+        if self.reassembly.poll_at().is_none_or(|at| at > now) {
+            return;
+        }
+        let mut expired = Vec::new();
+        self.reassembly.poll(now, |e| expired.push(e));
+        for Expired { key, start } in expired {
+            match (key.local, key.remote) {
+                (IpAddr::V4(local), IpAddr::V4(remote)) => {
+                    let quote = Quote::of(&start);
+                    let about = (icmpv4::kind::TIME_EXCEEDED, icmpv4::code::REASSEMBLY);
+                    self.report(now, (local, remote), about, quote.as_slice(), tx);
+                }
+                _ => self.stats.icmp_limited += 1,
             }
         }
     }
@@ -101,8 +168,7 @@ pub(super) struct Quote {
 impl Quote {
     const MAX: usize = 68;
 
-    fn of(packet: &Chain) -> Quote {
-        let first = packet.first();
+    fn of(first: &[u8]) -> Quote {
         let len = first.len().min(Quote::MAX);
         let mut bytes = [0; Quote::MAX];
         bytes[..len].copy_from_slice(&first[..len]);

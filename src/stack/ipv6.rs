@@ -5,6 +5,7 @@ use crate::{
     frame::{Chain, RxMeta, TxQueue},
     ip::{Ecn, Incoming, Output},
     time::Instant,
+    udp::Cast,
     wire::{
         MacAddr,
         ipv6::{HEADER_LEN, Header, Malformed},
@@ -64,7 +65,8 @@ impl Stack {
             }
             udp::PROTOCOL => {
                 packet.pull_up(udp::HEADER_LEN, &self.ip.pool);
-                self.udp.receive(&incoming, packet);
+                let cast = if dst.is_multicast() { Cast::Many } else { Cast::One };
+                self.udp.receive(&incoming, cast, packet, &self.ip.pool);
             }
             _ => self.stats.dropped_ip_protocol += 1,
         }

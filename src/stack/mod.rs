@@ -16,13 +16,17 @@ use crate::{
     Pool, Slice,
     device::{DeviceInfo, DeviceStats},
     frame::{Chain, RxMeta, RxQueue, TxQueue},
-    ip::{Ip, Output},
+    ip::{Ip, Output, reassembly::Reassembly},
     tcp::{self, Tcp},
     time::Instant,
-    udp::{self, Udp, UdpId},
+    udp::{self, Target, Udp, UdpId},
     wire::{MacAddr, ethernet, ethernet::EtherType},
 };
-use core::net::SocketAddr;
+use core::{
+    hash::Hasher,
+    net::{IpAddr, SocketAddr},
+};
+use siphasher::sip128::{Hasher128, SipHasher13};
 use zerocopy::FromBytes;
 
 /// A host on one link.
@@ -33,6 +37,7 @@ pub struct Stack {
     pub udp: Udp,
     ip: Ip,
     chain: Chain,
+    reassembly: Reassembly,
     stats: Stats,
     icmp_budget: icmpv4::Budget,
     device: DeviceStats,
@@ -48,13 +53,13 @@ impl Stack {
         now: Instant,
     ) -> Stack {
         let mtu = config.mtu.map_or(info.mtu, |mtu| mtu.min(info.mtu));
-        let [a, b, c, d, ..] = seed;
-        let ident = u16::from_le_bytes([a, b]);
         let mut stack = Stack {
             tcp: Tcp::new(config.tcp.bounded_by(&pool), seed, now),
-            udp: Udp::new(u16::from_le_bytes([c, d])),
-            ip: Ip::new(info.mac, mtu, info.offloads, pool, ident),
+            // What waits for applications the device cannot receive into.
+            udp: Udp::new(pool.config().bytes() / 4, &seed),
+            ip: Ip::new(info.mac, mtu, info.offloads, pool, key(&seed, b"identification")),
             chain: Chain::new(),
+            reassembly: Reassembly::default(),
             stats: Stats::default(),
             icmp_budget: icmpv4::Budget::new(now),
             device: DeviceStats::default(),
@@ -98,6 +103,7 @@ impl Stack {
     pub fn poll(&mut self, now: Instant, tx: &mut TxQueue) {
         self.expire(now);
         self.ip.poll(now, tx);
+        self.expire_fragments(now, tx);
         self.tcp.poll(&mut Output { ip: &mut self.ip, tx, now });
     }
 
@@ -111,6 +117,8 @@ impl Stack {
             ip.neighbors.poll_at(),
             ip.addresses.expire_at(),
             ip.routes.expire_at(),
+            ip.path_mtus.poll_at(),
+            self.reassembly.poll_at(),
             self.tcp.poll_at(),
         ];
         due.into_iter().flatten().min()
@@ -140,10 +148,55 @@ impl Stack {
         now: Instant,
         tx: &mut TxQueue,
         id: UdpId,
-        to: SocketAddr,
+        target: impl Into<Target>,
         data: &[Slice],
     ) -> Result<(), udp::Error> {
-        self.udp.send(&mut Output { ip: &mut self.ip, tx, now }, id, to, data)
+        self.udp.send(&mut Output { ip: &mut self.ip, tx, now }, id, target.into(), data)
+    }
+
+    /// Sends a datagram of `len` bytes that `fill` writes in place.
+    ///
+    /// # Errors
+    /// [`udp::Error`]; nothing was sent then.
+    pub fn send_udp_with<T>(
+        &mut self,
+        now: Instant,
+        tx: &mut TxQueue,
+        id: UdpId,
+        target: impl Into<Target>,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]) -> T,
+    ) -> Result<T, udp::Error> {
+        self.udp.send_with(&mut Output { ip: &mut self.ip, tx, now }, id, target.into(), len, fill)
+    }
+
+    /// Makes a socket receive what is sent to a multicast group.
+    ///
+    /// # Errors
+    /// [`udp::Error::BadGroup`] or [`udp::Error::Closed`].
+    pub fn join_udp(&mut self, id: UdpId, group: IpAddr) -> Result<(), udp::Error> {
+        if self.udp.join(id, group)?
+            && let Err(error) = self.join_group(group)
+        {
+            log::debug!("{group}: {error}");
+            self.udp.leave(id, group);
+            return Err(udp::Error::BadGroup);
+        }
+        Ok(())
+    }
+
+    /// Takes [`Stack::join_udp`] back.
+    pub fn leave_udp(&mut self, id: UdpId, group: IpAddr) {
+        if self.udp.leave(id, group) {
+            self.leave_group(group);
+        }
+    }
+
+    /// Closes a UDP socket.
+    pub fn close_udp(&mut self, id: UdpId) {
+        for group in self.udp.close(id) {
+            self.leave_group(group);
+        }
     }
 
     /// The pool that frames are built in.
@@ -156,23 +209,24 @@ impl Stack {
         let (ip, udp, tcp) = (&self.ip.stats, &self.udp.stats, self.tcp.stats());
         let copied = self.stats.payload_bytes_copied
             + tcp.payload_bytes_copied
+            + ip.payload_bytes_copied
+            + self.reassembly.stats.payload_bytes_copied
             + self.device.payload_bytes_copied;
         [
             ("payload_bytes_copied", copied),
             ("device_dropped", self.device.dropped),
             ("device_restarts", self.device.restarts),
-            ("udp_received", udp.received),
-            ("udp_sent", udp.sent),
-            ("udp_queue_full", udp.queue_full),
-            ("udp_no_port", udp.no_port),
-            ("udp_malformed", udp.malformed),
             ("ip_sent", ip.sent),
             ("ip_no_route", ip.no_route),
             ("ip_no_buffer", ip.no_buffer),
             ("ip_too_big", ip.too_big),
+            ("ip_fragmented", ip.fragmented),
+            ("ip_fragments_sent", ip.fragments_sent),
             ("neighbor_lost", ip.neighbor_lost),
         ]
         .into_iter()
+        .chain(udp.named())
+        .chain(self.reassembly.stats.named())
         .chain(tcp.iter().filter(|(name, _)| *name != "tcp_payload_bytes_copied"))
         .chain(self.stats.named())
     }
@@ -185,4 +239,12 @@ impl Stack {
     pub(crate) fn count_copied(&mut self, bytes: usize) {
         self.stats.payload_bytes_copied += bytes as u64;
     }
+}
+
+/// A key for one purpose.
+fn key(seed: &[u8; 32], purpose: &[u8]) -> [u8; 16] {
+    let mut hasher = SipHasher13::new_with_key(seed.first_chunk().unwrap_or(&[0; 16]));
+    hasher.write(&seed[16..]);
+    hasher.write(purpose);
+    hasher.finish128().as_bytes()
 }

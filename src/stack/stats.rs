@@ -43,8 +43,6 @@ counters! {
     dropped_ip_foreign,
     /// For a multicast group that nobody has joined.
     dropped_ip_group,
-    /// A fragment.
-    dropped_ip_fragment,
     /// A protocol that is not known.
     dropped_ip_protocol,
     /// A malformed ICMP message.

@@ -12,8 +12,8 @@ use crate::{
 const BASE_MTU: u16 = 1280;
 
 impl Tcp {
-    /// Takes an ICMP error about one of our segments.
-    pub fn icmp_error<N: Network>(&mut self, net: &mut N, error: &IcmpError) {
+    /// Takes an ICMP error about one of our segments; whether it is about one that is in flight.
+    pub fn icmp_error<N: Network>(&mut self, net: &mut N, error: &IcmpError) -> bool {
         self.cx.now = net.now();
         let t = &error.transport;
         let tuple = Tuple {
@@ -26,16 +26,17 @@ impl Tcp {
         let found = self.find(&tuple);
         let Some(conn) = found.and_then(|index| self.conns.at(index)) else {
             self.cx.stats.icmp_ignored += 1;
-            return;
+            return false;
         };
         // RFC 5927, section 4: SND.UNA =< SEG.SEQ < SND.NXT, or it is not about us.
         if !(conn.snd_una <= seq && seq < conn.snd_nxt) {
             self.cx.stats.icmp_ignored += 1;
-            return;
+            return false;
         }
         conn.on_icmp(&mut self.cx, error.kind);
         let index = conn.key.index;
         self.settle(index);
+        true
     }
 }
 

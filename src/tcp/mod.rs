@@ -45,7 +45,6 @@ mod rtt;
 mod scoreboard;
 mod segment;
 mod send_queue;
-mod slab;
 mod socket;
 mod state;
 mod stats;
@@ -56,6 +55,8 @@ mod timers;
 mod tlp;
 mod wheel;
 mod window;
+
+use crate::slab;
 
 pub use config::{Config, Congestion, Keepalive, ListenOptions, Options};
 pub use core::{ConnId, Event};

@@ -22,7 +22,7 @@ pub mod kind {
     pub const PARAMETER: u8 = 12;
 }
 
-/// Codes of destination unreachable.
+/// Codes of destination unreachable and time exceeded.
 pub mod code {
     /// Network unreachable.
     pub const NET: u8 = 0;
@@ -34,6 +34,8 @@ pub mod code {
     pub const PORT: u8 = 3;
     /// Fragmentation needed and DF set.
     pub const FRAGMENTATION_NEEDED: u8 = 4;
+    /// Of time exceeded: fragments did not arrive in time.
+    pub const REASSEMBLY: u8 = 1;
 }
 
 /// The header as it lies in a packet.

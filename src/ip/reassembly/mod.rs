@@ -120,6 +120,24 @@ pub struct Stats {
     pub payload_bytes_copied: u64,
 }
 
+impl Stats {
+    /// Every counter by its name.
+    pub(crate) fn named(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        [
+            ("fragments", self.fragments),
+            ("fragments_datagrams", self.datagrams),
+            ("fragments_malformed", self.malformed),
+            ("fragments_duplicate", self.duplicate),
+            ("fragments_overlap", self.overlap),
+            ("fragments_late", self.late),
+            ("fragments_ecn", self.ecn),
+            ("fragments_evicted", self.evicted),
+            ("fragments_expired", self.expired),
+        ]
+        .into_iter()
+    }
+}
+
 /// The datagrams of a stack that are incomplete.
 #[derive(Default)]
 pub struct Reassembly {

@@ -1,5 +1,7 @@
 //! A table of slots named by index and generation: a stale name finds nothing.
 
+#![forbid(unsafe_code)]
+
 use alloc::vec::Vec;
 
 /// Names a slot of a [`Slab`] in one generation.
@@ -74,6 +76,12 @@ impl<T> Slab<T> {
 
     pub(crate) fn peek(&self, index: u32) -> Option<&T> {
         self.entries.get(index as usize)?.value.as_ref()
+    }
+
+    /// The name of what is at an index.
+    pub(crate) fn key(&self, index: u32) -> Option<Key> {
+        let entry = self.entries.get(index as usize)?;
+        entry.value.as_ref().map(|_| Key { index, generation: entry.generation })
     }
 
     /// The values in use.

@@ -1,0 +1,169 @@
+//! What is sent.
+
+use super::{Error, Udp, UdpId, socket::Way};
+use crate::{
+    PacketBuf, Slice,
+    frame::Offloads,
+    ip::{Ecn, Flow, Network, Outgoing, SendError},
+    wire::{
+        checksum::Checksum,
+        udp::{CHECKSUM_OFFSET, HEADER_LEN, Header, PROTOCOL},
+    },
+};
+use core::net::{IpAddr, SocketAddr};
+use zerocopy::{IntoBytes, network_endian::U16};
+
+/// Where a datagram goes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Target {
+    /// The destination; the connected peer if there is none.
+    pub to: Option<SocketAddr>,
+    /// The source address, if it is one of ours; else the network chooses.
+    pub from: Option<IpAddr>,
+}
+
+impl From<SocketAddr> for Target {
+    fn from(to: SocketAddr) -> Target {
+        Target { to: Some(to), from: None }
+    }
+}
+
+impl Udp {
+    /// Sends `data` by reference.
+    ///
+    /// # Errors
+    /// [`Error`]; nothing was sent then.
+    pub fn send<N: Network>(
+        &mut self,
+        net: &mut N,
+        id: UdpId,
+        target: Target,
+        data: &[Slice],
+    ) -> Result<(), Error> {
+        let len = data.iter().map(|slice| slice.len()).sum::<usize>();
+        let mut way = self.way(net, id, target, len)?;
+        let mut head = net.pool().alloc_reserved().ok_or(Error::Exhausted)?;
+        header(self.local_port(id)?, &way, len, &mut head);
+        let rest = data.iter().filter(|slice| !slice.is_empty());
+        let sent = transmit(net, &mut way, head, HEADER_LEN + len, rest);
+        self.sent(id, way, sent)
+    }
+
+    /// Sends `len` bytes that `fill` writes, in place: into the buffer that is sent.
+    ///
+    /// # Errors
+    /// [`Error`]; nothing was sent then.
+    pub fn send_with<N: Network, T>(
+        &mut self,
+        net: &mut N,
+        id: UdpId,
+        target: Target,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]) -> T,
+    ) -> Result<T, Error> {
+        let mut way = self.way(net, id, target, len)?;
+        let mut head = net.pool().alloc_reserved().ok_or(Error::Exhausted)?;
+        header(self.local_port(id)?, &way, len, &mut head);
+        let (value, rest) = if len <= head.tailroom() {
+            (fill(head.append(len)), None)
+        } else {
+            // More than a buffer holds.
+            let mut bytes = alloc::vec![0; len];
+            (fill(&mut bytes), Some(Slice::from(bytes)))
+        };
+        let sent = transmit(net, &mut way, head, HEADER_LEN + len, rest.iter());
+        self.sent(id, way, sent)?;
+        Ok(value)
+    }
+
+    fn local_port(&self, id: UdpId) -> Result<u16, Error> {
+        Ok(self.sockets.get(id.0).ok_or(Error::Closed)?.local.port())
+    }
+
+    /// The way to the destination: that of the datagram before, usually.
+    fn way<N: Network>(
+        &mut self,
+        net: &mut N,
+        id: UdpId,
+        target: Target,
+        len: usize,
+    ) -> Result<Way, Error> {
+        let socket = self.sockets.get_mut(id.0).ok_or(Error::Closed)?;
+        let to = target.to.or(socket.peer).ok_or(Error::NotConnected)?;
+        let ip = if to.is_ipv4() { 20 } else { 0 };
+        if HEADER_LEN + len + ip > usize::from(u16::MAX) {
+            return Err(Error::TooLong);
+        }
+        if let Some(error) = socket.error.take_if(|_| socket.peer == Some(to)) {
+            return Err(error);
+        }
+        let bound = Some(socket.local.ip()).filter(|ip| !ip.is_unspecified());
+        let wanted = bound.or(target.from);
+        let known = socket.way.filter(|way| way.to == to && way.wanted == wanted);
+        if let Some(way) = known.filter(|way| way.epoch == net.epoch()) {
+            return Ok(way);
+        }
+        let path = net.path(wanted, to.ip()).map_err(|_| Error::Unreachable)?;
+        let pseudo = Checksum::pseudo_header(path.local, to.ip(), PROTOCOL, 0);
+        let flow = Flow::new(path.local, to.ip());
+        Ok(Way { to, wanted, flow, pseudo, epoch: net.epoch() })
+    }
+
+    fn sent(&mut self, id: UdpId, way: Way, sent: Result<(), SendError>) -> Result<(), Error> {
+        if let Some(socket) = self.sockets.get_mut(id.0) {
+            socket.way = Some(way);
+        }
+        sent.map_err(|error| match error {
+            SendError::Full => Error::Exhausted,
+            SendError::Unreachable => Error::Unreachable,
+            SendError::TooBig(_) => Error::TooLong,
+        })?;
+        self.stats.sent += 1;
+        Ok(())
+    }
+}
+
+fn header(port: u16, way: &Way, len: usize, head: &mut PacketBuf) {
+    let header = Header {
+        src_port: U16::new(port),
+        dst_port: U16::new(way.to.port()),
+        len: U16::new((HEADER_LEN + len) as u16),
+        checksum: U16::ZERO,
+    };
+    head.append(HEADER_LEN).copy_from_slice(header.as_bytes());
+}
+
+/// Puts the checksum in, or leaves it to the device, and sends.
+fn transmit<'a, N: Network>(
+    net: &mut N,
+    way: &mut Way,
+    mut head: PacketBuf,
+    len: usize,
+    rest: impl Iterator<Item = &'a Slice> + Clone,
+) -> Result<(), SendError> {
+    let offloaded = net.offloads().contains(Offloads::TX_CSUM);
+    let mut sum = way.pseudo.with_len(len);
+    let value = if offloaded {
+        sum.partial()
+    } else {
+        sum.add(&head);
+        rest.clone().for_each(|slice| sum.add(slice));
+        // RFC 768: a sum of zero is sent as all ones.
+        match sum.finish() {
+            0 => 0xffff,
+            value => value,
+        }
+    };
+    let at = usize::from(CHECKSUM_OFFSET);
+    head[at..at + 2].copy_from_slice(&value.to_be_bytes());
+    let how = Outgoing {
+        protocol: PROTOCOL,
+        ecn: Ecn::NotEct,
+        dont_fragment: false,
+        // RFC 1112, section 6.1: a group's datagrams stay on the link.
+        hop_limit: way.to.ip().is_multicast().then_some(1),
+        csum_offset: offloaded.then_some(CHECKSUM_OFFSET),
+        gso: None,
+    };
+    net.transmit(&mut way.flow, how, head, rest.cloned())
+}

@@ -1,0 +1,6 @@
+//! IPv4 and what stands around it, on a wire of the test's own: frames in, frames out.
+
+mod fragments;
+mod host;
+mod icmp;
+mod udp;
