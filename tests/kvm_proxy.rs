@@ -90,7 +90,7 @@ fn a_missing_device_or_argument_is_named() {
     for (options, args, complaint) in [
         (&nets[..], &["--", "10.1.0.1:9"][..], "add --ipv4:back=CIDR"),
         (&nets[..], &["--ipv4:back=10.1.0.2/24"][..], "-- 10.1.0.1:9000"),
-        (&nets[..], &["--ipv4:bak=10.1.0.2/24"][..], "no network `bak`"),
+        (&nets[..], &["--ipv4:bak=10.1.0.2/24"][..], "no device `bak: Net`"),
         (&nets[..2], &[][..], "back"),
     ] {
         let ended = Guest::boot(&tender, options, &image, args).unwrap().wait().unwrap();

@@ -5,7 +5,9 @@ use super::{Disk, Tap, Wakers};
 use crate::{
     block::Sectors,
     rt::Platform,
-    service::{Args, Attached, Attaching, Board, Env, HELP, Kind, Outcome, log_level},
+    service::{
+        Args, Attached, Attaching, Board, Device, Env, HELP, Kind, Outcome, log_level, undeclared,
+    },
     time::Instant,
 };
 use std::{
@@ -13,11 +15,9 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// A declared device: its name and kind.
-type Device = (&'static str, Kind);
-
 const HOST_HELP: &str = "\
 Without arguments: print the manifest that the unikernel expects, as JSON
+  --run                 Run as a process, also a service without devices
   --tap=IFACE           Run as a process, with the tap IFACE for the first network device
   --tap:NAME=IFACE      The tap IFACE for the network device NAME
   --block:NAME=FILE     The file FILE for the block device NAME
@@ -67,19 +67,19 @@ struct Host<'a> {
     blocks: Vec<(&'a str, &'a str)>,
     sector_sizes: Vec<(&'a str, usize)>,
     wakers: Wakers,
-    first: Option<String>,
+    first: Option<&'static str>,
 }
 
 impl<'a> Host<'a> {
     /// Takes the arguments that name devices, and leaves the others.
     fn parse(all: &'a [String], declared: &[Device]) -> Result<(Host<'a>, Vec<&'a str>), String> {
-        let first = declared.iter().find(|(_, kind)| *kind == Kind::Net);
+        let first = declared.iter().find(|device| device.kind == Kind::Net);
         let mut host = Host {
             taps: Vec::new(),
             blocks: Vec::new(),
             sector_sizes: Vec::new(),
             wakers: Wakers::default(),
-            first: first.map(|(name, _)| String::from(*name)),
+            first: first.map(|device| device.name),
         };
         let mut others = Vec::new();
         let mut own = false;
@@ -94,6 +94,15 @@ impl<'a> Host<'a> {
                 _ if own => others.push(arg.as_str()),
                 ("--tap", _) => host.taps.push((device, value)),
                 ("--block", Some(device)) => host.blocks.push((device, value)),
+                ("--block", None) => {
+                    return Err(format!("{arg}: name the device, as in --block:NAME=FILE"));
+                }
+                ("--net", Some(device)) => {
+                    return Err(format!(
+                        "{arg} is for a tender; a process takes --tap:{device}={value}"
+                    ));
+                }
+                ("--run", None) => {}
                 ("--block-sector-size", Some(device)) => {
                     let size = value.parse().ok();
                     let size = size.filter(|n: &usize| *n >= 512 && n.is_power_of_two());
@@ -103,31 +112,23 @@ impl<'a> Host<'a> {
                 _ => others.push(arg.as_str()),
             }
         }
+        if host.first.is_none()
+            && let Some((None, tap)) = host.taps.iter().find(|(name, _)| name.is_none())
+        {
+            return Err(format!("--tap={tap}: the service declares no network"));
+        }
         let nets = host.taps.iter().filter_map(|(name, _)| Some(((*name)?, Kind::Net)));
         let blocks = host.blocks.iter().map(|(name, _)| (*name, Kind::Block));
-        for device in nets.chain(blocks) {
-            undeclared(device, declared)?;
+        for (name, kind) in nets.chain(blocks) {
+            undeclared(declared, name, kind)?;
         }
         Ok((host, others))
     }
 }
 
-/// Refuses a device that the service does not declare.
-fn undeclared(device: (&str, Kind), declared: &[Device]) -> Result<(), String> {
-    if declared.contains(&device) {
-        return Ok(());
-    }
-    let (name, kind) = device;
-    let known: Vec<_> = declared.iter().map(|(name, kind)| format!("{name}: {kind:?}")).collect();
-    Err(format!(
-        "the service declares no device `{name}: {kind:?}`, only {}; add it in `service!`",
-        known.join(", ")
-    ))
-}
-
 impl Board for Host<'_> {
     fn net(&mut self, name: &str) -> Result<Attached, String> {
-        let first = self.first.as_deref() == Some(name);
+        let first = self.first == Some(name);
         let named = self.taps.iter().find(|(tap, _)| *tap == Some(name));
         let tap = named.or_else(|| self.taps.iter().find(|(tap, _)| first && tap.is_none()));
         let Some((_, tap)) = tap else {
@@ -195,20 +196,20 @@ where
         log::set_max_level(log_level(others.iter().copied()));
     }
     let args = Args::parse(others.into_iter()).map_err(|e| format!("{e}; try --help"))?;
-    if let Some(name) = args.unknown_net(&names(declared)) {
-        undeclared((name, Kind::Net), declared)?;
+    if let Some(name) = args.unknown_net(&networks(declared)) {
+        undeclared(declared, name, Kind::Net)?;
     }
     Ok(crate::service::run(Process(std::time::Instant::now()), &mut host, args, attach, main))
 }
 
-fn names<'a>(declared: &[(&'a str, Kind)]) -> Vec<&'a str> {
-    declared.iter().map(|(name, _)| *name).collect()
+fn networks(declared: &[Device]) -> Vec<&'static str> {
+    declared.iter().filter(|device| device.kind == Kind::Net).map(|device| device.name).collect()
 }
 
 fn manifest(declared: &[Device]) -> String {
     let devices: Vec<String> = declared
         .iter()
-        .map(|(name, kind)| {
+        .map(|Device { name, kind }| {
             let kind = match kind {
                 Kind::Net => "NET_BASIC",
                 Kind::Block => "BLOCK_BASIC",

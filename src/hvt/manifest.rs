@@ -1,7 +1,10 @@
 //! The manifest and the notes that carry it in the image.
 #![forbid(unsafe_code)]
 
-use crate::{service::Kind, wire::MacAddr};
+use crate::{
+    service::{Device, Kind},
+    wire::MacAddr,
+};
 use shmring::abi::offer;
 
 /// Most devices of an image, beside the entries that every image has.
@@ -31,19 +34,13 @@ pub struct Entry {
 
 impl Entry {
     /// Entry 0, which every manifest has.
-    pub const FIRST: Entry = Entry::of("", RESERVED_FIRST);
+    const FIRST: Entry = Entry::of("", RESERVED_FIRST);
 
     /// Our rings; tenders that do not know them skip the entry.
-    pub const RINGS: Entry = Entry::of(offer::NAME, offer::TYPE);
-
-    /// An entry of a device's name and kind.
-    pub const fn new(name: &str, kind: Kind) -> Entry {
-        Entry::of(name, number(kind))
-    }
+    const RINGS: Entry = Entry::of(offer::NAME, offer::TYPE);
 
     const fn of(name: &str, kind: u32) -> Entry {
         let bytes = name.as_bytes();
-        assert!(bytes.len() < NAME, "a device's name has at most 67 characters");
         let mut entry =
             Entry { name: [0; NAME], kind, u: [0; 16], b: 0, attached: 0, padding: [0; 7] };
         let mut i = 0;
@@ -127,8 +124,16 @@ pub struct Desc<const N: usize> {
     manifest: Manifest<N>,
 }
 
-/// The note of a manifest of these entries.
-pub const fn note<const N: usize>(entry: [Entry; N]) -> Note<Desc<N>> {
+/// The note of the manifest of these devices.
+pub const fn note<const N: usize>(devices: &[Device]) -> Note<Desc<N>> {
+    assert!(devices.len() <= MAX_DEVICES, "a service has at most 62 devices");
+    let mut entry = [Entry::RINGS; N];
+    entry[0] = Entry::FIRST;
+    let mut i = 0;
+    while i < devices.len() {
+        entry[i + 1] = Entry::of(devices[i].name, number(devices[i].kind));
+        i += 1;
+    }
     let manifest = Manifest { version: 1, entries: N as u32, entry };
     Note::new(0x3154_464d, Desc { padding: 0, manifest })
 }

@@ -19,7 +19,10 @@ use crate::{
     frame::Offloads,
     net::Publish,
     rt::Platform,
-    service::{Args, Attached, Attaching, Board, Env, HELP, Kind, Outcome},
+    service::{
+        Args, Attached, Attaching, Board, Device as Declaration, Env, HELP, Kind, Outcome,
+        undeclared,
+    },
     time::{Duration, Instant},
     wire::MacAddr,
 };
@@ -31,7 +34,7 @@ use shmring::{
     memory::{RawMemory, SharedMemory},
 };
 
-pub use super::manifest::{ABI, Desc, Entry, Note, note};
+pub use super::manifest::{ABI, Desc, Note, note};
 
 /// The processor as a platform.
 struct Processor(Clock);
@@ -276,7 +279,7 @@ impl Board for Tender {
 /// Runs a service with the devices that it declares; its exit status.
 #[doc(hidden)]
 pub fn run<D, F, T>(
-    declared: &[(&'static str, Kind)],
+    declared: &[Declaration],
     attach: impl FnOnce(&mut Attaching<'_>) -> Result<D, String>,
     main: impl FnOnce(D, Env) -> F,
 ) -> i32
@@ -295,10 +298,12 @@ where
             return 1;
         }
     };
-    let nets = declared.iter().filter(|(_, kind)| *kind == Kind::Net);
-    let nets: Vec<&str> = nets.map(|(name, _)| *name).collect();
-    if let Some(name) = args.unknown_net(&nets) {
-        log::error!("the service declares no network `{name}`; add `{name}: Net` in `service!`");
+    let nets = declared.iter().filter(|device| device.kind == Kind::Net);
+    let nets: Vec<&str> = nets.map(|device| device.name).collect();
+    if let Some(name) = args.unknown_net(&nets)
+        && let Err(problem) = undeclared(declared, name, Kind::Net)
+    {
+        log::error!("{problem}");
         return 1;
     }
     let clock = Clock::new();

@@ -8,7 +8,7 @@ use crate::{
 use bytes::Buf;
 use core::{
     future::poll_fn,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 /// An open connection; closed in good order when it is dropped.
@@ -126,8 +126,12 @@ impl Conn {
         self.tcp(|tcp, id| tcp.shutdown(id, how));
     }
 
-    pub(super) fn abort(self) {
-        self.tcp(Tcp::abort);
+    /// Resets the connection; whoever waits for it is told.
+    pub(super) fn abort(&self) {
+        let state = &mut *self.net.0.state.borrow_mut();
+        state.stack.tcp.abort(self.id);
+        let waiting = [state.readers.remove(&self.id), state.writers.remove(&self.id)];
+        waiting.into_iter().flatten().for_each(Waker::wake);
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{Error, conn::Conn};
 use crate::{Slice, tcp::Shutdown};
 use alloc::rc::Rc;
+use core::net::SocketAddr;
 
 /// The reading half of a stream. Dropping it throws away what still arrives.
 pub struct ReadHalf(pub(super) Rc<Conn>);
@@ -54,7 +55,30 @@ impl WriteHalf {
     pub fn finish(&mut self) {
         self.0.shutdown(Shutdown::Write);
     }
+
+    /// Resets the connection, both directions.
+    pub fn abort(self) {
+        self.0.abort();
+    }
 }
+
+macro_rules! addresses {
+    ($($name:ty),*) => { $(
+        impl $name {
+            /// Our end.
+            pub fn local_addr(&self) -> Option<SocketAddr> {
+                self.0.tcp(|tcp, id| tcp.local_addr(id))
+            }
+
+            /// The peer's end.
+            pub fn peer_addr(&self) -> Option<SocketAddr> {
+                self.0.tcp(|tcp, id| tcp.peer_addr(id))
+            }
+        }
+    )* };
+}
+
+addresses!(ReadHalf, WriteHalf);
 
 impl Drop for WriteHalf {
     fn drop(&mut self) {

@@ -4,12 +4,18 @@ use super::{Args, Env, Outcome};
 use crate::{
     Pool,
     block::{Block, Sectors},
-    device::Device,
+    device,
     net::{Net, Publish},
     rt::{Link, Platform, Rt},
     stack::Stack,
 };
-use alloc::{boxed::Box, format, string::String, vec::Vec};
+use alloc::{
+    boxed::Box,
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+use core::fmt;
 
 /// A kind of device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,9 +26,67 @@ pub enum Kind {
     Block,
 }
 
+impl Kind {
+    /// As it is written in a service's declaration.
+    const fn name(self) -> &'static str {
+        match self {
+            Kind::Net => "Net",
+            Kind::Block => "Block",
+        }
+    }
+}
+
+/// Bytes of a device's name, at most, as Solo5 has it.
+const MAX_NAME: usize = 67;
+
+/// A device that a service declares: its name and kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Device {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+}
+
+impl Device {
+    #[doc(hidden)]
+    pub const fn new(name: &'static str, kind: Kind) -> Device {
+        let bytes = name.as_bytes();
+        assert!(bytes.len() <= MAX_NAME, "a device's name has at most 67 characters: shorten it");
+        let mut i = 0;
+        while i < bytes.len() {
+            // What Solo5's tenders take.
+            assert!(
+                bytes[i].is_ascii_alphanumeric(),
+                "a device's name has only letters and digits, as in `backend`: rename it"
+            );
+            i += 1;
+        }
+        Device { name, kind }
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}: {}`", self.name, self.kind.name())
+    }
+}
+
+/// Refuses a device of the command line's that the service does not declare.
+pub(crate) fn undeclared(declared: &[Device], name: &str, kind: Kind) -> Result<(), String> {
+    if declared.iter().any(|device| device.name == name && device.kind == kind) {
+        return Ok(());
+    }
+    let known: Vec<String> = declared.iter().map(Device::to_string).collect();
+    let known = if known.is_empty() { "none".into() } else { known.join(", ") };
+    let kind = kind.name();
+    Err(format!(
+        "the service declares no device `{name}: {kind}`; it declares {known}. \
+         Correct the name, or add `{name}: {kind}` in `service!`"
+    ))
+}
+
 /// A network's device, as the platform attached it.
 pub(crate) struct Attached {
-    pub(crate) device: Box<dyn Device>,
+    pub(crate) device: Box<dyn device::Device>,
     pub(crate) publish: Option<Publish>,
     /// Connections that the memory carries.
     pub(crate) max_connections: usize,

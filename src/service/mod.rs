@@ -4,10 +4,11 @@
 
 mod args;
 mod declare;
+mod macros;
 
 pub use args::{Args, HELP};
-pub(crate) use declare::{Attached, Board, run};
-pub use declare::{Attaching, Declared, Kind};
+pub(crate) use declare::{Attached, Board, run, undeclared};
+pub use declare::{Attaching, Declared, Device, Kind};
 
 use crate::rt::{Random, Rt};
 use alloc::string::String;
@@ -38,6 +39,10 @@ impl Env {
 }
 
 /// What a service's `main` may return.
+#[diagnostic::on_unimplemented(
+    message = "a service's `main` cannot return `{Self}`",
+    note = "it returns `()` or `Result<(), E>`, where E implements `Debug` and `Display`"
+)]
 pub trait Outcome {
     /// The exit status; an error is logged.
     fn status(self) -> i32;

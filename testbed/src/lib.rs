@@ -5,7 +5,7 @@ mod build;
 mod guest;
 mod network;
 
-pub use build::{example, image, tender};
+pub use build::{cargo_in, example, image, tender};
 pub use guest::{Ended, Guest};
 pub use network::Network;
 
