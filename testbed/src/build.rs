@@ -53,6 +53,6 @@ pub fn image(name: &str) -> Result<PathBuf, String> {
 /// # Errors
 /// What cargo said.
 pub fn example(name: &str) -> Result<PathBuf, String> {
-    cargo(&["build", "--release", "--quiet", "--example", name])?;
+    cargo(&["build", "--release", "--quiet", "--package", "zerohop", "--example", name])?;
     Ok(root().join("target/release/examples").join(name))
 }

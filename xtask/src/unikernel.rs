@@ -51,7 +51,8 @@ fn one(name: &str) -> Result<PathBuf, String> {
         "-Clink-arg=-Wl,-T,zerohop.ld".into(),
     ];
     let status = cargo()
-        .args(["build", "--profile", "unikernel", "--no-default-features", "--example", name])
+        .args(["build", "--profile", "unikernel", "--package", "zerohop"])
+        .args(["--no-default-features", "--example", name])
         .args(["--target", TARGET, "--target-dir"])
         .arg(&build_dir)
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
