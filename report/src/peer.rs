@@ -1,19 +1,23 @@
 //! The peers: servers of several kinds, each in network namespaces of its own.
 
+use crate::serve;
 use std::{
     net::{IpAddr, Ipv4Addr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 use testbed::{Guest, Network};
 
-const TAP: &str = "tap0";
+/// The client's end of a tap.
+pub const TAP: &str = "tap0";
 const CLIENT: &str = "10.0.0.1/24";
-const SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
+/// Where servers are, but for those on loopback.
+pub const SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
 
 /// Interface of the client, and that of the server in a namespace of its own.
 pub(crate) const VETH: (&str, &str) = ("veth0", "veth1");
 
+#[derive(Debug)]
 enum Kind {
     Host { args: &'static [&'static str], veth: bool },
     Smoltcp(&'static [&'static str]),
@@ -21,13 +25,38 @@ enum Kind {
     Guest(&'static [&'static str]),
 }
 
+/// What a server serves. Host sockets and smoltcp serve both at once; zerohop's examples are two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// Echo, discard and chargen.
+    Inetd,
+    /// A web server.
+    Http,
+}
+
+impl Service {
+    const ALL: [Service; 2] = [Service::Inetd, Service::Http];
+
+    /// Name of zerohop's example.
+    fn example(self) -> &'static str {
+        ["inetd", "http"][self as usize]
+    }
+
+    /// A TCP port that it has.
+    fn port(self) -> u16 {
+        [serve::ECHO, serve::HTTP][self as usize]
+    }
+}
+
 /// A server to compare.
-pub(crate) struct Peer {
-    pub(crate) name: &'static str,
+#[derive(Debug)]
+pub struct Peer {
+    /// Its name.
+    pub name: &'static str,
     /// What it is, for the page.
-    pub(crate) about: &'static str,
+    pub about: &'static str,
     /// Its server polls and never sleeps.
-    pub(crate) spins: bool,
+    pub spins: bool,
     kind: Kind,
 }
 
@@ -36,7 +65,7 @@ const fn peer(name: &'static str, about: &'static str, spins: bool, kind: Kind) 
 }
 
 /// All peers, in the order in which they take turns.
-pub(crate) const ALL: &[Peer] = &[
+pub const ALL: &[Peer] = &[
     peer(
         "host-veth",
         "host sockets over veth, a blocking thread a connection",
@@ -88,34 +117,52 @@ pub(crate) const ALL: &[Peer] = &[
     ),
 ];
 
+/// The peer of that name.
+pub fn named(name: &str) -> Option<&'static Peer> {
+    ALL.iter().find(|peer| peer.name == name)
+}
+
 /// The programs that the peers need.
-pub(crate) struct Programs {
-    tender: Option<(PathBuf, PathBuf)>,
-    process: Option<PathBuf>,
+#[derive(Debug)]
+pub struct Programs {
+    /// This crate's, which serves with host sockets and smoltcp.
+    server: PathBuf,
+    tender: PathBuf,
+    /// An image and a program for each service.
+    images: Vec<PathBuf>,
+    processes: Vec<PathBuf>,
 }
 
 impl Programs {
-    /// Builds what `peers` need.
+    /// Builds what `peers` need; `server` is this crate's program.
     ///
     /// # Errors
     /// What cargo said.
-    pub(crate) fn build(peers: &[&Peer]) -> Result<Programs, String> {
-        let guests = peers.iter().any(|p| matches!(p.kind, Kind::Guest(_)));
-        let process = peers.iter().any(|p| matches!(p.kind, Kind::Process));
-        Ok(Programs {
-            tender: if guests {
-                Some((testbed::tender()?, testbed::image("inetd")?))
-            } else {
-                None
-            },
-            process: if process { Some(testbed::example("inetd")?) } else { None },
-        })
+    pub fn build(peers: &[&Peer], server: &Path) -> Result<Programs, String> {
+        let mut programs = Programs {
+            server: server.into(),
+            tender: PathBuf::new(),
+            images: Vec::new(),
+            processes: Vec::new(),
+        };
+        if peers.iter().any(|p| p.is_guest()) {
+            programs.tender = testbed::tender()?;
+            for service in Service::ALL {
+                programs.images.push(testbed::image(service.example())?);
+            }
+        }
+        if peers.iter().any(|p| matches!(p.kind, Kind::Process)) {
+            for service in Service::ALL {
+                programs.processes.push(testbed::example(service.example())?);
+            }
+        }
+        Ok(programs)
     }
 }
 
 impl Peer {
     /// Whether it needs a virtual machine.
-    pub(crate) fn is_guest(&self) -> bool {
+    pub fn is_guest(&self) -> bool {
         matches!(self.kind, Kind::Guest(_))
     }
 
@@ -128,14 +175,17 @@ impl Peer {
     ///
     /// # Errors
     /// What is missing, or what it printed.
-    pub(crate) fn start(&self, programs: &Programs) -> Result<Running, String> {
-        let network = Network::enter()?;
-        let exe = std::env::current_exe().map_err(|e| format!("this program: {e}"))?;
+    pub fn start(&self, programs: &Programs, service: Service) -> Result<Running, String> {
+        let network = client_network()?;
         let mut server = SERVER;
+        let of = |all: &[PathBuf]| all.get(service as usize).cloned().ok_or("it was not built");
+        if !matches!(self.kind, Kind::Host { .. }) {
+            network.tap(TAP, CLIENT)?;
+        }
         let started = Instant::now();
         let mut guest = match &self.kind {
             Kind::Host { args, veth } => {
-                let guest = Guest::process(&exe, args)?;
+                let guest = Guest::process(&programs.server, args)?;
                 if *veth {
                     link(&network, &guest)?;
                 } else {
@@ -143,26 +193,29 @@ impl Peer {
                 }
                 guest
             }
-            Kind::Smoltcp(args) => {
-                network.tap(TAP, CLIENT)?;
-                Guest::process(&exe, args)?
-            }
-            Kind::Process => {
-                network.tap(TAP, CLIENT)?;
-                let program = programs.process.as_ref().ok_or("the example was not built")?;
-                Guest::process(program, &["--tap=tap0"])?
-            }
+            Kind::Smoltcp(args) => Guest::process(&programs.server, args)?,
+            Kind::Process => Guest::process(&of(&programs.processes)?, &["--tap=tap0"])?,
             Kind::Guest(options) => {
-                network.tap(TAP, CLIENT)?;
-                let (tender, image) = programs.tender.as_ref().ok_or("no tender was built")?;
                 let options = [&["--mem=128", "--net:service=tap0"], *options].concat();
-                Guest::boot(tender, &options, image, &[])?
+                Guest::boot(&programs.tender, &options, &of(&programs.images)?, &[])?
             }
         };
-        guest.wait_for((server, crate::serve::ECHO).into())?;
-        Ok(Running { guest, server, _network: network, ready: started.elapsed() })
+        guest.wait_for((server, service.port()).into())?;
+        let (ready, counts) = (started.elapsed(), self.is_guest());
+        Ok(Running { guest, server, service, ready, counts, _network: network })
     }
 }
+
+/// A namespace for the client. What wrk opens uses CUBIC, too.
+fn client_network() -> Result<Network, String> {
+    let network = Network::enter()?;
+    // Where /proc/sys cannot be written, the page says what the namespace has.
+    let _ = std::fs::write(CONGESTION, "cubic");
+    Ok(network)
+}
+
+/// The network namespace's default.
+pub(crate) const CONGESTION: &str = "/proc/sys/net/ipv4/tcp_congestion_control";
 
 /// Joins the client's namespace and the one that the server has made for itself.
 fn link(network: &Network, server: &Guest) -> Result<(), String> {
@@ -182,10 +235,22 @@ fn link(network: &Network, server: &Guest) -> Result<(), String> {
 }
 
 /// A peer that answers.
-pub(crate) struct Running {
-    pub(crate) guest: Guest,
-    pub(crate) server: IpAddr,
+pub struct Running {
+    /// Its process.
+    pub guest: Guest,
+    /// Its address.
+    pub server: IpAddr,
+    /// What it serves.
+    pub service: Service,
     /// From its start to the first connection.
-    pub(crate) ready: Duration,
+    pub ready: Duration,
+    counts: bool,
     _network: Network,
+}
+
+impl Running {
+    /// Whether it has a tender that counts.
+    pub(crate) fn counts(&self) -> bool {
+        self.counts
+    }
 }

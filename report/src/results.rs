@@ -9,21 +9,29 @@ use std::{
 
 /// One workload of one peer in one round.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) struct Sample {
-    pub(crate) round: u32,
-    pub(crate) peer: String,
-    pub(crate) workload: String,
+pub struct Sample {
+    /// Round, from 0.
+    pub round: u32,
+    /// Name of the peer.
+    pub peer: String,
+    /// Name of the workload.
+    pub workload: String,
     /// Empty when it failed.
-    pub(crate) metrics: Metrics,
+    pub metrics: Metrics,
+    /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) error: Option<String>,
+    pub error: Option<String>,
 }
 
 /// A run of the comparison.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub(crate) struct Results {
+pub struct Results {
     pub(crate) environment: BTreeMap<String, String>,
-    pub(crate) samples: Vec<Sample>,
+    /// What makes the numbers doubtful.
+    #[serde(default)]
+    pub(crate) warnings: Vec<String>,
+    /// All that was measured.
+    pub samples: Vec<Sample>,
     #[serde(default)]
     pub(crate) skipped: Vec<String>,
     /// Written for readers of the file; computed anew from the samples.
@@ -61,12 +69,7 @@ impl Results {
     }
 
     /// The least, the median and the greatest over the rounds.
-    pub(crate) fn spread(
-        &self,
-        peer: &str,
-        workload: &str,
-        metric: &str,
-    ) -> Option<(f64, f64, f64)> {
+    pub fn spread(&self, peer: &str, workload: &str, metric: &str) -> Option<(f64, f64, f64)> {
         let values = || self.values(peer, workload, metric).map(|(_, v)| v);
         let middle = median(values().collect())?;
         Some((values().fold(middle, f64::min), middle, values().fold(middle, f64::max)))
@@ -79,7 +82,7 @@ impl Results {
     }
 
     /// Median over the rounds of the ratio within a round.
-    pub(crate) fn ratio(&self, workload: &str, metric: &str, of: &str, to: &str) -> Option<f64> {
+    pub fn ratio(&self, workload: &str, metric: &str, of: &str, to: &str) -> Option<f64> {
         let base: BTreeMap<u32, f64> = self.values(to, workload, metric).collect();
         let ratio = |(round, value)| Some(value / base.get(&round)?);
         median(self.values(of, workload, metric).filter_map(ratio).collect())

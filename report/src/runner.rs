@@ -1,8 +1,9 @@
 //! Runs the workloads: every peer in turn, round after round.
 
 use crate::{
-    environment, page,
-    peer::{self, Peer, Programs},
+    environment::{self, Before},
+    page,
+    peer::{self, Peer, Programs, Running},
     results::{Results, Sample},
     targets,
     workload::{self, Workload},
@@ -61,13 +62,20 @@ fn chosen_peers(options: &Options) -> Result<(Vec<&'static Peer>, Vec<String>), 
     Ok((chosen, skipped))
 }
 
-fn chosen_workloads(options: &Options) -> Result<Vec<Workload>, String> {
+fn chosen_workloads(options: &Options, skipped: &mut Vec<String>) -> Result<Vec<Workload>, String> {
     let mut all = workload::all();
     let names: Vec<String> = all.iter().map(|w| w.name.clone()).collect();
     all.retain(|w| options.only.is_empty() || options.only.iter().any(|o| w.name.starts_with(o)));
     if all.is_empty() {
         return Err(format!("no such workload; there are {}", names.join(", ")));
     }
+    all.retain(|workload| match workload.program().map(testbed::tool) {
+        Some(Err(why)) => {
+            skipped.push(format!("{}: skipped, {why}", workload.name));
+            false
+        }
+        _ => true,
+    });
     Ok(all)
 }
 
@@ -76,33 +84,54 @@ fn chosen_workloads(options: &Options) -> Result<Vec<Workload>, String> {
 /// # Errors
 /// What is missing here.
 pub(crate) fn run(options: &Options) -> Result<(), String> {
-    let (peers, skipped) = chosen_peers(options)?;
-    let workloads = chosen_workloads(options)?;
+    let (peers, mut skipped) = chosen_peers(options)?;
+    let workloads = chosen_workloads(options, &mut skipped)?;
+    skipped.iter().for_each(|what| println!("{what}"));
     let (rounds, seconds) =
         if options.quick { (1, 0.05) } else { (options.rounds, options.seconds) };
     let mut results = match options.append {
         true => Results::read(&folder().join("results.json"))?,
         false => Results::default(),
     };
-    results.environment = environment::look();
+    let before = Before::look();
+    results.warnings = before.warning().into_iter().collect();
+    results.warnings.iter().for_each(|warning| println!("warning: {warning}"));
     results.skipped = skipped;
     println!("building ...");
-    let programs = Programs::build(&peers)?;
+    let server = std::env::current_exe().map_err(|e| format!("this program: {e}"))?;
+    let programs = Programs::build(&peers, &server)?;
     let _network = Network::enter_as_anyone()?;
     testbed::taps()?;
+    results.environment = environment::describe(&before);
+    let seconds = Duration::from_secs_f64(seconds);
+    turns(&mut results, &peers, &workloads, &programs, rounds, seconds);
+    write(results)
+}
+
+/// Lets every peer run all workloads in turn, round after round, and adds what came out.
+pub fn turns(
+    results: &mut Results,
+    peers: &[&'static Peer],
+    workloads: &[Workload],
+    programs: &Programs,
+    rounds: u32,
+    time: Duration,
+) {
     let first = results.next_round();
     let bar = ProgressBar::new(u64::from(rounds) * (peers.len() * workloads.len()) as u64);
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} {msg}") {
         bar.set_style(style);
     }
     for round in first..first + rounds {
-        for peer in &peers {
-            let job = Job { peer, programs: &programs, workloads: &workloads, bar: &bar };
-            results.samples.extend(job.turn(round, Duration::from_secs_f64(seconds)));
+        for peer in peers {
+            if bar.is_hidden() {
+                eprintln!("round {} of {rounds}: {}", round - first + 1, peer.name);
+            }
+            let job = Job { peer, programs, workloads, bar: &bar };
+            results.samples.extend(job.turn(round, time));
         }
     }
-    bar.finish_with_message("done");
-    write(results)
+    bar.finish_and_clear();
 }
 
 /// Writes the page from the numbers of the last run.
@@ -148,24 +177,28 @@ impl Job<'_> {
 
     fn serve(&self, round: u32, time: Duration) -> Vec<Sample> {
         let mut samples = Vec::new();
-        let mut running = None;
+        let mut running: Option<Running> = None;
         for workload in self.workloads {
             self.bar.set_message(format!("{}: {}", self.peer.name, workload.name));
             let mut sample = self.sample(round, &workload.name);
+            running = running.take().filter(|peer| peer.service == workload.service());
             if running.is_none() {
-                match self.peer.start(self.programs) {
+                match self.peer.start(self.programs, workload.service()) {
                     Ok(started) => {
-                        let mut boot = self.sample(round, "start");
-                        let millis = started.ready.as_secs_f64() * 1e3;
-                        boot.metrics.insert("ready_ms".into(), millis);
-                        samples.push(boot);
+                        // Once a round is enough.
+                        if samples.is_empty() {
+                            let mut start = self.sample(round, "start");
+                            let millis = started.ready.as_secs_f64() * 1e3;
+                            start.metrics.insert("ready_ms".into(), millis);
+                            samples.push(start);
+                        }
                         running = Some(started);
                     }
                     Err(why) => sample.error = Some(why),
                 }
             }
             if let Some(peer) = &running {
-                match workload.run(peer, self.peer.is_guest(), time) {
+                match workload.run(peer, time) {
                     Ok(metrics) => sample.metrics = metrics,
                     Err(why) => {
                         // What is left may be broken: the next workload gets a fresh one.
@@ -177,7 +210,8 @@ impl Job<'_> {
                 }
             }
             if let Some(error) = &sample.error {
-                self.bar.println(format!("{}: {}: {error}", self.peer.name, workload.name));
+                let text = format!("{}: {}: {error}", self.peer.name, workload.name);
+                self.bar.suspend(|| eprintln!("{text}"));
             }
             samples.push(sample);
             self.bar.inc(1);

@@ -1,43 +1,57 @@
 //! The workloads: what is asked of each peer.
 
 use crate::{
-    load::{Metrics, bulk, connections, idle, pingpong::PingPong},
-    peer::Running,
+    load::{Metrics, Until, bulk::Bulk, connections, http, idle, pingpong::PingPong},
+    peer::{Running, Service},
     serve::ECHO,
 };
 use serde_json::Value;
-use std::{net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 /// Connections of the workload with many.
 const MANY: usize = 1000;
 
-#[derive(Clone, Copy)]
-enum Kind {
+/// What a workload does.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    /// Messages and their answers.
     PingPong(PingPong),
-    Bulk { inward: bool },
+    /// One connection as fast as it goes.
+    Bulk {
+        /// Into the server.
+        inward: bool,
+    },
+    /// Many open connections.
     Many,
+    /// Connections of one message.
     Short,
+    /// Nothing, then single messages.
     Idle,
+    /// Requests for a page.
+    Http,
 }
 
 /// Something to measure.
-#[derive(Clone)]
-pub(crate) struct Workload {
-    pub(crate) name: String,
-    kind: Kind,
+#[derive(Clone, Debug)]
+pub struct Workload {
+    /// Its name.
+    pub name: String,
+    /// What it does.
+    pub kind: Kind,
 }
 
-/// All workloads, in order.
-pub(crate) fn all() -> Vec<Workload> {
+/// All workloads, in order: those of one service follow each other.
+pub fn all() -> Vec<Workload> {
     let mut all = Vec::new();
     for (protocol, udp) in [("tcp", false), ("udp", true)] {
         for (client, spin) in [("", false), ("-spin", true)] {
-            for size in [1, 64, 1024] {
-                // Clients that poll ask one question: how near both ends can get.
-                if spin && size != 64 {
-                    continue;
-                }
+            for size in [1, 64, 256, 1024] {
                 for outstanding in [1, 16, 64] {
+                    // Clients that poll ask one question: how near both ends can get. 256 bytes
+                    // ask another: whether payload is copied from there on.
+                    if spin && size != 64 || size == 256 && outstanding != 1 {
+                        continue;
+                    }
                     all.push(Workload {
                         name: format!("{protocol}-{size}-k{outstanding}{client}"),
                         kind: Kind::PingPong(PingPong { udp, size, outstanding, spin }),
@@ -52,36 +66,65 @@ pub(crate) fn all() -> Vec<Workload> {
     add("short", Kind::Short);
     add("idle", Kind::Idle);
     add("many", Kind::Many);
+    add("http", Kind::Http);
     all
 }
 
+/// The workload of that name.
+pub fn named(name: &str) -> Option<Workload> {
+    all().into_iter().find(|workload| workload.name == name)
+}
+
 impl Workload {
+    /// The service that the peer must run.
+    pub fn service(&self) -> Service {
+        if matches!(self.kind, Kind::Http) { Service::Http } else { Service::Inetd }
+    }
+
+    /// The program that it needs.
+    pub(crate) fn program(&self) -> Option<&'static str> {
+        matches!(self.kind, Kind::Http).then_some(http::PROGRAM)
+    }
+
     /// Runs it for about `time` against a peer that answers.
     ///
     /// # Errors
     /// A peer that does not answer, or answers wrongly.
-    pub(crate) fn run(
-        &self,
-        peer: &Running,
-        guest: bool,
-        time: Duration,
-    ) -> Result<Metrics, String> {
-        let echo = SocketAddr::new(peer.server, ECHO);
-        let before = if guest { Some(peer.guest.stats()?) } else { None };
+    pub fn run(&self, peer: &Running, time: Duration) -> Result<Metrics, String> {
+        let before = if peer.counts() { Some(peer.guest.stats()?) } else { None };
         let mut metrics = match self.kind {
-            Kind::PingPong(ping_pong) => ping_pong.run(echo, time),
-            Kind::Bulk { inward } => bulk::run(peer.server, inward, time * 2),
-            Kind::Many => connections::many(echo, MANY, time),
-            Kind::Short => connections::short(echo, time),
-            Kind::Idle => idle::run(echo, Some(peer.guest.pid()), Duration::from_secs(1)),
-        }
-        .map_err(|e| e.to_string())?;
+            Kind::Http => http::run(peer.server, time * 2)?,
+            _ => self.load(peer, time).map_err(|e| e.to_string())?,
+        };
         if let Some(before) = before {
             // A guest publishes its counters when it goes to sleep.
             std::thread::sleep(Duration::from_millis(5));
             metrics.extend(counted(&before, &peer.guest.stats()?));
         }
         Ok(metrics)
+    }
+
+    fn load(&self, peer: &Running, time: Duration) -> io::Result<Metrics> {
+        let echo = SocketAddr::new(peer.server, ECHO);
+        match self.kind {
+            Kind::PingPong(game) => {
+                let mut player = game.open(echo)?;
+                player.run(Until::Time(time / 4))?;
+                player.run(Until::Time(time))?;
+                Ok(player.metrics())
+            }
+            Kind::Bulk { inward } => {
+                let mut bulk = Bulk::open(peer.server, inward)?;
+                bulk.run(Until::Time(time * 2 / 3))?;
+                let (bytes, elapsed) = bulk.run(Until::Time(time * 2))?;
+                let rate = bytes as f64 / elapsed.as_secs_f64() / 1e9;
+                Ok(Metrics::from([("gbytes_per_s".into(), rate)]))
+            }
+            Kind::Many => connections::many(echo, MANY, time),
+            Kind::Short => connections::short(echo, time),
+            Kind::Idle => idle::run(echo, Some(peer.guest.pid()), Duration::from_secs(1)),
+            Kind::Http => Err(io::ErrorKind::Unsupported.into()),
+        }
     }
 }
 

@@ -1,34 +1,50 @@
 //! One TCP connection as fast as it goes.
 
-use super::{Metrics, connect};
+use super::{Until, connect};
 use crate::serve::{CHARGEN, DISCARD};
 use std::{
     io::{self, ErrorKind, Read, Write},
-    net::IpAddr,
+    net::{IpAddr, TcpStream},
     time::{Duration, Instant},
 };
 
 const CHUNK: usize = 256 << 10;
 
-/// Sends to the server's sink, or takes from its source, for `time` after a warm-up of a third.
-pub(crate) fn run(server: IpAddr, inward: bool, time: Duration) -> io::Result<Metrics> {
-    let mut stream = connect((server, if inward { DISCARD } else { CHARGEN }).into())?;
-    let mut buffer = vec![b'z'; CHUNK];
-    let mut step = || if inward { stream.write(&buffer) } else { stream.read(&mut buffer) };
-    for measured in [false, true] {
-        let span = if measured { time } else { time / 3 };
+/// A connection to the server's sink, or from its source.
+#[derive(Debug)]
+pub struct Bulk {
+    stream: TcpStream,
+    inward: bool,
+    buffer: Vec<u8>,
+}
+
+impl Bulk {
+    /// Connects; `inward` is into the server.
+    ///
+    /// # Errors
+    /// A server that does not answer.
+    pub fn open(server: IpAddr, inward: bool) -> io::Result<Bulk> {
+        let stream = connect((server, if inward { DISCARD } else { CHARGEN }).into())?;
+        Ok(Bulk { stream, inward, buffer: vec![b'z'; CHUNK] })
+    }
+
+    /// Transfers for a time, or so many bytes; returns the bytes and how long they took.
+    ///
+    /// # Errors
+    /// A server that stopped.
+    pub fn run(&mut self, until: Until) -> io::Result<(u64, Duration)> {
         let started = Instant::now();
         let mut bytes = 0;
-        while started.elapsed() < span {
-            match step()? {
-                0 => return Err(ErrorKind::UnexpectedEof.into()),
-                n => bytes += n,
+        while !until.reached(started, bytes) {
+            let moved = match self.inward {
+                true => self.stream.write(&self.buffer)?,
+                false => self.stream.read(&mut self.buffer)?,
+            };
+            if moved == 0 {
+                return Err(ErrorKind::UnexpectedEof.into());
             }
+            bytes += moved as u64;
         }
-        if measured {
-            let rate = bytes as f64 / started.elapsed().as_secs_f64() / 1e9;
-            return Ok(Metrics::from([("gbytes_per_s".into(), rate)]));
-        }
+        Ok((bytes, started.elapsed()))
     }
-    Ok(Metrics::new())
 }

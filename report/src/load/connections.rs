@@ -35,7 +35,7 @@ pub(crate) fn many(server: SocketAddr, count: usize, time: Duration) -> io::Resu
             }
         }
     }
-    let mut metrics = latencies(nanos, started.elapsed());
+    let mut metrics = latencies(&mut nanos, started.elapsed());
     metrics.insert("opened_per_s".into(), opened);
     Ok(metrics)
 }
@@ -53,5 +53,5 @@ pub(crate) fn short(server: SocketAddr, time: Duration) -> io::Result<Metrics> {
         drop(stream);
         nanos.push(at.elapsed().as_nanos() as f64);
     }
-    Ok(latencies(nanos, started.elapsed()))
+    Ok(latencies(&mut nanos, started.elapsed()))
 }

@@ -1,19 +1,38 @@
 //! The load: host sockets that measure a server.
 
-pub(crate) mod bulk;
+pub mod bulk;
 pub(crate) mod connections;
+pub(crate) mod http;
 pub(crate) mod idle;
-pub(crate) mod pingpong;
+pub mod pingpong;
 
 use std::{
     collections::BTreeMap,
     io::{self, ErrorKind},
     net::{SocketAddr, TcpStream},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// What a workload measured, by name.
-pub(crate) type Metrics = BTreeMap<String, f64>;
+pub type Metrics = BTreeMap<String, f64>;
+
+/// When a load has done enough.
+#[derive(Clone, Copy, Debug)]
+pub enum Until {
+    /// After this time.
+    Time(Duration),
+    /// After so many messages, or bytes.
+    Count(u64),
+}
+
+impl Until {
+    fn reached(self, started: Instant, count: u64) -> bool {
+        match self {
+            Until::Time(time) => started.elapsed() >= time,
+            Until::Count(goal) => count >= goal,
+        }
+    }
+}
 
 /// How long a call may take before the server counts as broken.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -41,7 +60,7 @@ pub(crate) fn connect(server: SocketAddr) -> io::Result<TcpStream> {
 
 /// Repeats a call on a non-blocking socket until it has worked, without sleeping.
 pub(crate) fn polling<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     loop {
         for _ in 0..10_000 {
             match call() {
@@ -62,10 +81,10 @@ pub(crate) fn quantile(values: &[f64], q: f64) -> f64 {
 }
 
 /// Latency metrics in microseconds of round trips in nanoseconds, and their rate.
-fn latencies(mut nanos: Vec<f64>, elapsed: Duration) -> Metrics {
+fn latencies(nanos: &mut [f64], elapsed: Duration) -> Metrics {
     let count = nanos.len() as f64;
     nanos.sort_by(f64::total_cmp);
-    let at = |q| quantile(&nanos, q) / 1000.0;
+    let at = |q| quantile(nanos, q) / 1000.0;
     let metric = |name: &str, value| (name.to_string(), value);
     Metrics::from([
         metric("p50_us", at(0.5)),

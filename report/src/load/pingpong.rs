@@ -1,6 +1,6 @@
 //! Ping-pong: so many messages are on their way at any time, each answered by another.
 
-use super::{Metrics, PATIENCE, connect, latencies, polling};
+use super::{Metrics, PATIENCE, Until, connect, latencies, polling};
 use std::{
     collections::VecDeque,
     io::{self, ErrorKind, Read, Write},
@@ -8,46 +8,106 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// How long a datagram may take before it counts as lost.
+const LOST: Duration = Duration::from_millis(300);
+
 /// One ping-pong.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct PingPong {
-    pub(crate) udp: bool,
-    pub(crate) size: usize,
-    pub(crate) outstanding: usize,
+pub struct PingPong {
+    /// Over UDP, else over TCP.
+    pub udp: bool,
+    /// Bytes of a message.
+    pub size: usize,
+    /// Messages on their way, at most 256.
+    pub outstanding: usize,
     /// The client polls a non-blocking socket instead of sleeping in its calls.
-    pub(crate) spin: bool,
+    pub spin: bool,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpStream),
+    Udp(UdpSocket),
+}
+
+/// A socket that plays.
+#[derive(Debug)]
+pub struct Player {
+    game: PingPong,
+    socket: Socket,
+    /// Of each round trip of the last run.
+    nanos: Vec<f64>,
+    lost: usize,
+    elapsed: Duration,
 }
 
 impl PingPong {
-    /// Runs for `time` after a warm-up of a quarter of it.
-    pub(crate) fn run(self, server: SocketAddr, time: Duration) -> io::Result<Metrics> {
-        let warm_up = time / 4;
-        if self.udp {
+    /// Connects.
+    ///
+    /// # Errors
+    /// A server that does not answer.
+    pub fn open(self, server: SocketAddr) -> io::Result<Player> {
+        let socket = if self.udp {
             let socket = UdpSocket::bind(("0.0.0.0", 0))?;
             socket.connect(server)?;
-            socket.set_read_timeout(Some(Duration::from_millis(300)))?;
+            socket.set_read_timeout(Some(LOST))?;
             socket.set_nonblocking(self.spin)?;
-            let run = |time| self.datagrams(&socket, time);
-            run(warm_up)?;
-            run(time)
+            Socket::Udp(socket)
         } else {
-            let mut stream = connect(server)?;
+            let stream = connect(server)?;
             stream.set_nonblocking(self.spin)?;
-            self.stream(&mut stream, warm_up)?;
-            self.stream(&mut stream, time)
-        }
+            Socket::Tcp(stream)
+        };
+        let nanos = Vec::with_capacity(1 << 20);
+        Ok(Player { game: self, socket, nanos, lost: 0, elapsed: Duration::ZERO })
     }
 
     fn call<T>(self, mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
         if self.spin { polling(call) } else { call() }
     }
+}
 
+impl Player {
+    /// Plays; the number of round trips, those that were on their way at the end included, and the
+    /// time that they took.
+    ///
+    /// # Errors
+    /// A server that stopped.
+    pub fn run(&mut self, until: Until) -> io::Result<(u64, Duration)> {
+        self.nanos.clear();
+        self.lost = 0;
+        self.elapsed = match &mut self.socket {
+            Socket::Tcp(stream) => self.game.stream(stream, until, &mut self.nanos)?,
+            Socket::Udp(socket) => {
+                let (elapsed, lost) = self.game.datagrams(socket, until, &mut self.nanos)?;
+                self.lost = lost;
+                elapsed
+            }
+        };
+        Ok((self.nanos.len() as u64, self.elapsed))
+    }
+
+    /// What the last run measured.
+    pub fn metrics(&mut self) -> Metrics {
+        let mut metrics = latencies(&mut self.nanos, self.elapsed);
+        if self.game.udp {
+            metrics.insert("lost".into(), self.lost as f64);
+        }
+        metrics
+    }
+}
+
+impl PingPong {
     /// Each message is written by a call of its own, so that it is a segment of its own.
-    fn stream(self, stream: &mut TcpStream, time: Duration) -> io::Result<Metrics> {
+    fn stream(
+        self,
+        stream: &mut TcpStream,
+        until: Until,
+        nanos: &mut Vec<f64>,
+    ) -> io::Result<Duration> {
         let message = vec![b'x'; self.size];
         let mut buffer = vec![0; 256 << 10];
         let mut sent = VecDeque::with_capacity(self.outstanding);
-        let mut nanos = Vec::with_capacity(1 << 20);
         let started = Instant::now();
         for _ in 0..self.outstanding {
             sent.push_back(Instant::now());
@@ -66,27 +126,32 @@ impl PingPong {
             partial += n;
             let whole = partial / self.size;
             partial %= self.size;
-            let ended = now - started >= time;
             for _ in 0..whole {
                 let Some(at) = sent.pop_front() else { break };
                 nanos.push((now - at).as_nanos() as f64);
             }
+            let ended = until.reached(started, nanos.len() as u64);
             for _ in 0..if ended { 0 } else { whole } {
                 sent.push_back(Instant::now());
                 self.call(|| stream.write(&message))?;
             }
         }
-        Ok(latencies(nanos, started.elapsed()))
+        Ok(started.elapsed())
     }
 
-    /// Messages are numbered when they are large enough, so that a lost one is not mistaken.
-    fn datagrams(self, socket: &UdpSocket, time: Duration) -> io::Result<Metrics> {
+    /// Messages are numbered, so that a lost one is not mistaken.
+    fn datagrams(
+        self,
+        socket: &UdpSocket,
+        until: Until,
+        nanos: &mut Vec<f64>,
+    ) -> io::Result<(Duration, usize)> {
         let mut message = vec![0; self.size.max(1)];
         let mut buffer = vec![0; 2048];
         let mut sent = vec![Instant::now(); self.outstanding];
-        let mut nanos = Vec::with_capacity(1 << 20);
         let mut lost = 0_usize;
         let started = Instant::now();
+        let mut answered = started;
         let mut send = |slot: usize, sent: &mut [Instant]| {
             message[0] = slot as u8;
             sent[slot] = Instant::now();
@@ -96,36 +161,22 @@ impl PingPong {
             send(slot, &mut sent)?;
         }
         loop {
-            let received = if self.spin {
-                let deadline = Instant::now() + Duration::from_millis(300);
-                loop {
-                    match socket.recv(&mut buffer) {
-                        Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                            if Instant::now() > deadline {
-                                break Err(e);
-                            }
-                        }
-                        result => break result,
-                    }
-                }
-            } else {
-                socket.recv(&mut buffer)
-            };
-            match received {
+            match self.receive(socket, &mut buffer) {
                 Ok(n) => {
+                    answered = Instant::now();
                     let slot = usize::from(buffer[0]);
                     if n == 0 || slot >= self.outstanding {
                         continue;
                     }
-                    nanos.push(sent[slot].elapsed().as_nanos() as f64);
-                    if started.elapsed() >= time {
+                    nanos.push((answered - sent[slot]).as_nanos() as f64);
+                    if until.reached(started, nanos.len() as u64) {
                         break;
                     }
                     send(slot, &mut sent)?;
                 }
                 Err(e) if e.kind() == ErrorKind::WouldBlock => {
                     lost += self.outstanding;
-                    if started.elapsed() >= time + PATIENCE {
+                    if answered.elapsed() >= PATIENCE {
                         return Err(ErrorKind::TimedOut.into());
                     }
                     for slot in 0..self.outstanding {
@@ -141,8 +192,21 @@ impl PingPong {
         socket.set_nonblocking(true)?;
         while socket.recv(&mut buffer).is_ok() {}
         socket.set_nonblocking(self.spin)?;
-        let mut metrics = latencies(nanos, elapsed);
-        metrics.insert("lost".into(), lost as f64);
-        Ok(metrics)
+        Ok((elapsed, lost))
+    }
+
+    /// Takes one datagram; `WouldBlock` when none has come for [`LOST`].
+    fn receive(self, socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<usize> {
+        let deadline = Instant::now() + LOST;
+        loop {
+            match socket.recv(buffer) {
+                Err(e) if self.spin && e.kind() == ErrorKind::WouldBlock => {
+                    if Instant::now() > deadline {
+                        return Err(e);
+                    }
+                }
+                result => return result,
+            }
+        }
     }
 }

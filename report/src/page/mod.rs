@@ -37,6 +37,13 @@ const QUESTIONS: &[Question] = &[
         workloads: &["tcp-64-k1", "udp-64-k1"],
     },
     Question {
+        title: "Round trip of one message of 1, 64 and 1,024 bytes, median",
+        metric: "p50_us",
+        unit: "µs",
+        better: "lower is better",
+        workloads: &["tcp-1-k1", "tcp-64-k1", "tcp-1024-k1"],
+    },
+    Question {
         title: "Round trips a second with 16 and 64 on their way",
         metric: "rate",
         unit: "/s",
@@ -63,6 +70,20 @@ const QUESTIONS: &[Question] = &[
         unit: "requests/s",
         better: "higher is better",
         workloads: &["http"],
+    },
+    Question {
+        title: "HTTP with wrk, 99th percentile",
+        metric: "p99_us",
+        unit: "µs",
+        better: "lower is better",
+        workloads: &["http"],
+    },
+    Question {
+        title: "From start to the first connection",
+        metric: "ready_ms",
+        unit: "ms",
+        better: "lower is better",
+        workloads: &["start"],
     },
     Question {
         title: "Processor time with nothing to do",
@@ -97,11 +118,20 @@ TCP_CONGESTION is <code>cubic</code> and TCP_NODELAY set on both sides of every 
 and zerohop use their own CUBIC. Clients block in their calls, or where a workload's name ends in \
 <code>spin</code> poll a socket that does not block. Each workload has a warm-up that is not \
 counted.</p>\
+<p>Nothing is pinned, no priority is changed, and nothing keeps idle processors awake. A thread that \
+is woken on a processor that has halted waits for it to come back; the table of the machine says \
+how long. Designs that block pay for it once or twice a round trip, as they would in use; those \
+that poll do not. Compare what blocks with what blocks, and what polls with what polls.</p>\
 <p><b>Ping-pong</b> <code>tcp-64-k16</code>: 16 messages of 64 bytes on their way at any time over \
 one TCP connection, each written by a call of its own and echoed. Over UDP, lost messages are \
-counted and sent again after 300 ms. <b>Bulk</b>: one connection to the server's discard or from its \
+counted and sent again after 300 ms. What was on its way when the time was over is still awaited \
+and counted over TCP. <b>Bulk</b>: one connection to the server's discard or from its \
 chargen. <b>many</b>: 1,000 open connections, 50 of which have a 64-byte message on its way. \
-<b>short</b>: connect, echo 64 bytes, close, one after the other. <b>idle</b>: processor time of the \
+<b>short</b>: connect, echo 64 bytes, close, one after the other. <b>http</b>: wrk with one thread \
+gets <code>/hello</code> over 32 connections that stay open. zerohop runs its example \
+<code>http</code>, which parses requests whole; host sockets and smoltcp run a server that only \
+looks for where requests end and sends the same bytes back, with a blocking thread a connection, or \
+on the one thread that polls. <b>idle</b>: processor time of the \
 server over a second without traffic, then round trips after 10 ms of silence each. \
 <b>start</b>: from the server's start until it accepts a connection.</p>";
 
@@ -112,6 +142,9 @@ pub(crate) fn html(results: &Results) -> String {
     out.push_str("<meta name=viewport content=\"width=device-width\">");
     let _ = write!(out, "<title>zerohop beside its peers</title><style>{}</style>", style::CSS);
     out.push_str("<h1>zerohop beside its peers</h1>");
+    for warning in &results.warnings {
+        let _ = write!(out, "<p class=missed>Warning: {}.</p>", escape(warning));
+    }
     verdicts(&mut out, &results.targets);
     out.push_str("<h2>Plots</h2><div class=plots>");
     let peers: Vec<&Peer> =
@@ -178,7 +211,9 @@ fn environment(out: &mut String, results: &Results, peers: &[&Peer]) {
 
 /// All medians: a table a workload.
 fn tables(out: &mut String, results: &Results, peers: &[&Peer]) {
-    out.push_str("<h2>All numbers</h2><p>Medians over the rounds.</p>");
+    out.push_str(
+        "<h2>All numbers</h2><p>Medians over the rounds, the least and the greatest below.</p>",
+    );
     let names = workload::all().into_iter().map(|w| w.name);
     for workload in names.chain(["start".into()]) {
         let columns = results.metrics(&workload);
@@ -193,8 +228,13 @@ fn tables(out: &mut String, results: &Results, peers: &[&Peer]) {
             let failure = results.failure(peer.name, &workload);
             let _ = write!(out, "<tr><td>{}", peer.name);
             for column in &columns {
-                let cell = results.median(peer.name, &workload, column).map(number);
-                let _ = write!(out, "<td class=n>{}", cell.unwrap_or_default());
+                out.push_str("<td class=n>");
+                if let Some((low, middle, high)) = results.spread(peer.name, &workload, column) {
+                    out.push_str(&number(middle));
+                    if low < high {
+                        let _ = write!(out, "<small>{} – {}</small>", number(low), number(high));
+                    }
+                }
             }
             if let Some(failure) = failure {
                 let _ = write!(out, "<td class=missed>failed: {}", escape(failure));

@@ -11,6 +11,7 @@ h1{font-size:1.7rem}h2{margin-top:2.2rem;font-size:1.25rem}h3{margin:1.4rem 0 .3
 table{border-collapse:collapse;display:block;overflow-x:auto}\
 td,th{padding:.25rem .7rem;border-bottom:1px solid var(--line);text-align:left;white-space:nowrap}\
 th{color:var(--dim);font-weight:500}td.n{text-align:right;font-variant-numeric:tabular-nums}\
+td small{display:block;color:var(--dim);font-size:.75em}\
 .met{color:var(--good)}.missed{color:var(--bad)}\
 .plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,520px),1fr));gap:1.5rem}\
 figure{margin:0;border:1px solid var(--line);border-radius:8px;padding:.8rem}\

@@ -1,6 +1,6 @@
 //! smoltcp as a process on a tap.
 
-use super::{CHARGEN, DISCARD, ECHO};
+use super::{CHARGEN, DISCARD, ECHO, HTTP, http::Requests};
 use smoltcp::{
     iface::{Config, Interface, SocketHandle, SocketSet},
     phy::{Medium, TunTapInterface, wait},
@@ -14,23 +14,24 @@ use std::os::fd::AsRawFd;
 const SMALL: usize = 64 << 10;
 /// Buffers of a socket for bulk data, each way.
 const LARGE: usize = 1 << 20;
-/// Listening sockets of each service beside those in use: smoltcp has no backlog.
-const SPARE: usize = 8;
+/// Services, and their listening sockets beside those in use: smoltcp has no backlog.
+const SERVICES: [(u16, usize); 4] = [(ECHO, 8), (DISCARD, 8), (CHARGEN, 8), (HTTP, 64)];
 
 struct Client {
     handle: SocketHandle,
     port: u16,
+    requests: Requests,
 }
 
 fn socket(sockets: &mut SocketSet<'static>, port: u16) -> Client {
-    let size = if port == ECHO { SMALL } else { LARGE };
+    let size = if [ECHO, HTTP].contains(&port) { SMALL } else { LARGE };
     let buffer = || tcp::SocketBuffer::new(vec![0; size]);
     let mut socket = tcp::Socket::new(buffer(), buffer());
     socket.set_nagle_enabled(false);
     socket.set_congestion_control(tcp::CongestionControl::Cubic);
     // Port and state are right by construction.
     let _ = socket.listen(port);
-    Client { handle: sockets.add(socket), port }
+    Client { handle: sockets.add(socket), port, requests: Requests::default() }
 }
 
 /// Serves on the tap `name` for ever: sleeps in poll, or never.
@@ -51,8 +52,8 @@ pub(crate) fn serve(name: &str, spin: bool) -> Result<(), String> {
     socket_udp.bind(ECHO).map_err(|e| format!("UDP: {e}"))?;
     let datagrams = sockets.add(socket_udp);
     let mut clients = Vec::new();
-    for port in [ECHO, DISCARD, CHARGEN] {
-        clients.extend((0..SPARE).map(|_| socket(&mut sockets, port)));
+    for (port, spare) in SERVICES {
+        clients.extend((0..spare).map(|_| socket(&mut sockets, port)));
     }
     let pattern = vec![b'z'; 64 << 10];
     loop {
@@ -75,28 +76,28 @@ pub(crate) fn serve(name: &str, spin: bool) -> Result<(), String> {
 
 /// Runs the services of all sockets, and replaces those that have ended or are in use.
 fn tend(sockets: &mut SocketSet<'static>, clients: &mut Vec<Client>, pattern: &[u8]) {
-    let mut listening = [(ECHO, 0), (DISCARD, 0), (CHARGEN, 0)];
-    clients.retain(|client| {
+    let mut missing = SERVICES;
+    clients.retain_mut(|client| {
         let socket = sockets.get_mut::<tcp::Socket>(client.handle);
         if socket.state() == tcp::State::Listen
-            && let Some((_, n)) = listening.iter_mut().find(|(port, _)| *port == client.port)
+            && let Some((_, n)) = missing.iter_mut().find(|(port, _)| *port == client.port)
         {
-            *n += 1;
+            *n = n.saturating_sub(1);
         }
-        run(socket, client.port, pattern);
+        run(socket, client, pattern);
         let over = matches!(socket.state(), tcp::State::Closed | tcp::State::TimeWait);
         if over {
             sockets.remove(client.handle);
         }
         !over
     });
-    for (port, n) in listening {
-        clients.extend((n..SPARE).map(|_| socket(sockets, port)));
+    for (port, n) in missing {
+        clients.extend((0..n).map(|_| socket(sockets, port)));
     }
 }
 
-fn run(socket: &mut tcp::Socket<'_>, port: u16, pattern: &[u8]) {
-    match port {
+fn run(socket: &mut tcp::Socket<'_>, client: &mut Client, pattern: &[u8]) {
+    match client.port {
         ECHO => {
             while socket.can_recv() && socket.can_send() {
                 let room = socket.send_capacity() - socket.send_queue();
@@ -106,6 +107,14 @@ fn run(socket: &mut tcp::Socket<'_>, port: u16, pattern: &[u8]) {
                     (data.len(), ())
                 });
                 if taken.is_err() || socket.send_slice(&data).is_err() {
+                    break;
+                }
+            }
+        }
+        HTTP => {
+            while socket.can_recv() && socket.send_queue() == 0 {
+                let answered = socket.recv(|part| (part.len(), client.requests.answers(part)));
+                if answered.is_ok_and(|answers| socket.send_slice(&answers).is_err()) {
                     break;
                 }
             }
