@@ -176,7 +176,8 @@ impl Peer {
     /// # Errors
     /// What is missing, or what it printed.
     pub fn start(&self, programs: &Programs, service: Service) -> Result<Running, String> {
-        let network = client_network()?;
+        let network = Network::enter()?;
+        use_cubic();
         let mut server = SERVER;
         let of = |all: &[PathBuf]| all.get(service as usize).cloned().ok_or("it was not built");
         if !matches!(self.kind, Kind::Host { .. }) {
@@ -206,16 +207,14 @@ impl Peer {
     }
 }
 
-/// A namespace for the client. What wrk opens uses CUBIC, too.
-fn client_network() -> Result<Network, String> {
-    let network = Network::enter()?;
-    // Where /proc/sys cannot be written, the page says what the namespace has.
-    let _ = std::fs::write(CONGESTION, "cubic");
-    Ok(network)
+/// Makes CUBIC the default of this thread's network namespace, so that wrk uses it too; what the
+/// default is then.
+pub(crate) fn use_cubic() -> String {
+    const FILE: &str = "/proc/sys/net/ipv4/tcp_congestion_control";
+    // Where it cannot be written, the page says what it is.
+    let _ = std::fs::write(FILE, "cubic");
+    std::fs::read_to_string(FILE).unwrap_or_default().trim().into()
 }
-
-/// The network namespace's default.
-pub(crate) const CONGESTION: &str = "/proc/sys/net/ipv4/tcp_congestion_control";
 
 /// Joins the client's namespace and the one that the server has made for itself.
 fn link(network: &Network, server: &Guest) -> Result<(), String> {

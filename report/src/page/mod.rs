@@ -79,13 +79,6 @@ const QUESTIONS: &[Question] = &[
         workloads: &["http"],
     },
     Question {
-        title: "From start to the first connection",
-        metric: "ready_ms",
-        unit: "ms",
-        better: "lower is better",
-        workloads: &["start"],
-    },
-    Question {
         title: "Processor time with nothing to do",
         metric: "idle_cores",
         unit: "cores",
@@ -133,7 +126,8 @@ gets <code>/hello</code> over 32 connections that stay open. zerohop runs its ex
 looks for where requests end and sends the same bytes back, with a blocking thread a connection, or \
 on the one thread that polls. <b>idle</b>: processor time of the \
 server over a second without traffic, then round trips after 10 ms of silence each. \
-<b>start</b>: from the server's start until it accepts a connection.</p>";
+<b>start</b>: from the server's start until it accepts a connection, over veth with the second \
+that the client's kernel takes to ask for its address again.</p>";
 
 /// The whole page.
 pub(crate) fn html(results: &Results) -> String {
