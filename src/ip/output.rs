@@ -26,7 +26,7 @@ use zerocopy::IntoBytes;
 /// Frames that may wait for the device; beyond them transports wait.
 const QUEUE: usize = 512;
 /// Slices of one frame behind its head: what devices take.
-const MAX_SLICES: usize = 32;
+const MAX_SLICES: usize = shmring::abi::MAX_FRAGS - 1;
 /// Time to live, and hop limit until a router advertises another (RFC 1700).
 const HOP_LIMIT: u8 = 64;
 
