@@ -147,3 +147,28 @@ fn a_crash_names_the_calls_and_leaves_a_core_file() {
     }
     fs::remove_dir_all(&dir).unwrap();
 }
+
+/// Ticks of processor time that the process has used.
+fn ticks(pid: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<_> = stat.rsplit(") ").next().unwrap().split(' ').collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+#[test]
+fn a_tap_that_is_deleted_is_told_once_and_keeps_no_core_busy() {
+    need!(testbed::kvm(), testbed::taps());
+    for options in [&["--service=inline"], &["--service=thread"], &["--io=hypercall"]] {
+        let (network, mut guest) = boot(options);
+        guest.wait_for(service()).unwrap();
+        network.ip(&["link", "del", "tap0"]).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        let before = ticks(guest.pid());
+        std::thread::sleep(std::time::Duration::from_secs(2));
+        let used = ticks(guest.pid()) - before;
+        assert!(used < 50, "{options:?}: {used} of 200 ticks");
+        let ended = guest.terminate().unwrap();
+        assert_eq!(ended.code, Some(1));
+        assert_eq!(ended.output.matches("tap is gone").count(), 1, "{}", ended.output);
+    }
+}

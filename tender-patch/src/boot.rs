@@ -8,6 +8,7 @@
 
 use crate::{elf_image::Image, memory::Memory};
 use kvm_bindings::{kvm_dtable, kvm_regs, kvm_segment, kvm_sregs};
+use std::ops::Range;
 
 const GDT: u64 = 0x1000;
 const PML4: u64 = 0x2000;
@@ -54,6 +55,13 @@ pub(crate) enum Level {
 /// Bytes of the guest's stack, which ends with memory; one absent page lies below it.
 pub(crate) fn stack_size(memory: u64) -> u64 {
     (memory / 16).min(1 << 20) & !(PAGE - 1)
+}
+
+/// What a guest may not write: everything below the image, which is the tender's, and the image's
+/// text and constants.
+pub(crate) fn protected(image: &Image) -> impl Iterator<Item = Range<u64>> {
+    let fixed = image.segments.iter().filter(|s| !s.writable).map(|s| s.pages.clone());
+    std::iter::once(0..LOW_END).chain(fixed)
 }
 
 /// Copies the image in and writes everything that the guest finds at its start.

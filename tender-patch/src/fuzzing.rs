@@ -10,11 +10,7 @@ use crate::{
     tap::{Tap, VNET_HEADER},
 };
 use shmring::tender::Span;
-use std::{
-    os::{fd::OwnedFd, unix::net::UnixDatagram},
-    sync::Arc,
-    time::Duration,
-};
+use std::{os::unix::net::UnixDatagram, sync::Arc, time::Duration};
 
 /// Guest memory, in bytes.
 pub const MEMORY: u64 = 1 << 20;
@@ -41,7 +37,7 @@ impl World {
         pair.0.set_nonblocking(true).map_err(|e| e.to_string())?;
         pair.1.set_nonblocking(true).map_err(|e| e.to_string())?;
         let source = mac_filter.then_some([2, 0, 0, 0, 0, 1]);
-        nets.add(HANDLE, Tap::of_socket(OwnedFd::from(pair.0)), source, None);
+        nets.add(HANDLE, Tap::of_socket(pair.0.into(), true), source, None);
         Ok(World { memory, nets, wire: pair.1, stats })
     }
 

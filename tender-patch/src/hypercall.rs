@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::{block::Block, memory::Memory, rings::Nets, stats::Stats};
-use shmring::tender::Span;
+use shmring::{abi::MAX_FRAME, tender::Span};
 use std::{
     io::Write,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -28,11 +28,16 @@ pub(crate) struct Argument<'a> {
 }
 
 impl<'a> Argument<'a> {
-    /// The `len` bytes at `address`.
+    /// The `len` bytes at `address`, some of which will be answers.
     pub(crate) fn new(memory: &'a Memory, address: u32, len: u64) -> Result<Self, String> {
-        let address = u64::from(address);
-        check(memory, address, len)?;
-        Ok(Argument { memory, address })
+        check_writable(memory, address.into(), len)?;
+        Ok(Argument { memory, address: address.into() })
+    }
+
+    /// The `len` bytes at `address`, which are only read.
+    fn read(memory: &'a Memory, address: u32, len: u64) -> Result<Self, String> {
+        check(memory, address.into(), len)?;
+        Ok(Argument { memory, address: address.into() })
     }
 
     pub(crate) fn u64(&self, offset: u64) -> u64 {
@@ -64,6 +69,15 @@ impl<'a> Argument<'a> {
 fn check(memory: &Memory, address: u64, len: u64) -> Result<(), String> {
     let fits = address.checked_add(len).is_some_and(|end| end < memory.size());
     fits.then_some(()).ok_or_else(|| format!("Invalid guest access: gpa={address:#x}, len={len}"))
+}
+
+/// What the guest may not write, it cannot have written for it.
+fn check_writable(memory: &Memory, address: u64, len: u64) -> Result<(), String> {
+    check(memory, address, len)?;
+    let writable = memory.is_writable(&(address..address + len));
+    writable
+        .then_some(())
+        .ok_or_else(|| format!("Invalid guest access: gpa={address:#x}, len={len} is read-only"))
 }
 
 /// What hypercalls reach.
@@ -101,7 +115,7 @@ impl Host {
 
     fn puts(&self, address: u32) -> Result<(), String> {
         self.stats.reasons.count("puts");
-        let arg = Argument::new(&self.memory, address, 16)?;
+        let arg = Argument::read(&self.memory, address, 16)?;
         let (data, len) = (arg.u64(0), arg.u64(8));
         check(&self.memory, data, len)?;
         let mut out = std::io::stdout().lock();
@@ -132,7 +146,11 @@ impl Host {
         let device = self.blocks.iter().find(|(h, _)| *h == handle).map(|(_, block)| block);
         let ret = match device {
             Some(block) if block.covers(offset, len) => {
-                check(&self.memory, data, len)?;
+                if write {
+                    check(&self.memory, data, len)?;
+                } else {
+                    check_writable(&self.memory, data, len)?;
+                }
                 let mut sector = vec![0; len as usize];
                 let done = if write {
                     self.memory.read(data, &mut sector) && block.write(&sector, offset)
@@ -153,11 +171,13 @@ impl Host {
         let (handle, data, len) = (arg.u64(0), arg.u64(8), arg.u64(16));
         check(&self.memory, data, len)?;
         let ret = match u32::try_from(len) {
-            Ok(len) if len > 0 => match self.nets.write(handle, Span { address: data, len }) {
-                Some(true) => OK,
-                Some(false) => UNSPECIFIED,
-                None => INVALID,
-            },
+            Ok(len) if (1..=MAX_FRAME).contains(&(len as usize)) => {
+                match self.nets.write(handle, Span { address: data, len }) {
+                    Some(true) => OK,
+                    Some(false) => UNSPECIFIED,
+                    None => INVALID,
+                }
+            }
             _ => INVALID,
         };
         arg.set_i32(24, ret);
@@ -168,7 +188,7 @@ impl Host {
         self.stats.reasons.count("net_read");
         let arg = Argument::new(&self.memory, address, 28)?;
         let (handle, data, len) = (arg.u64(0), arg.u64(8), arg.u64(16));
-        check(&self.memory, data, len)?;
+        check_writable(&self.memory, data, len)?;
         let ret = match u32::try_from(len) {
             Ok(len) if len > 0 => match self.nets.read(handle, Span { address: data, len }) {
                 Some(Some(got)) => {
@@ -186,7 +206,7 @@ impl Host {
 
     fn halt(&self, address: u32) -> Result<Next, String> {
         self.stats.reasons.count("halt");
-        let arg = Argument::new(&self.memory, address, 12)?;
+        let arg = Argument::read(&self.memory, address, 12)?;
         let cookie = arg.u64(0);
         if cookie != 0 {
             check(&self.memory, cookie, 512)?;

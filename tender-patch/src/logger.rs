@@ -1,7 +1,8 @@
 //! Diagnostics on standard error; `ZEROHOP_LOG` sets the level.
 #![forbid(unsafe_code)]
 
-use std::io::Write;
+use crate::sys;
+use std::{io::Write, os::fd::AsFd};
 
 struct Stderr;
 
@@ -9,6 +10,14 @@ struct Stderr;
 pub(crate) fn say(message: impl std::fmt::Display) {
     let line = format!("zerohop-hvt: {message}\n");
     let _ = std::io::stderr().write_all(line.as_bytes());
+}
+
+/// Like [`say`], but rather not at all than late: standard error may be a pipe that nobody empties,
+/// and its lock with a thread that waits for that.
+pub(crate) fn say_at_once(message: impl std::fmt::Display) {
+    if sys::is_writable(std::io::stderr().as_fd()) {
+        say(message);
+    }
 }
 
 impl log::Log for Stderr {

@@ -35,7 +35,8 @@ pub(crate) fn run(config: Config) -> Result<u8, String> {
     let started = Instant::now();
     let size = config.memory_mib << 20;
     let mut image = elf_image::load(&config.kernel, size)?;
-    let memory = Memory::new(size)?;
+    let mut memory = Memory::new(size)?;
+    memory.protect(boot::protected(&image));
     let signals = Signals::block();
     let stats = Arc::new(Stats::new(memory.clone(), config.stats.as_deref())?);
     let core = config.dumpcore.as_deref().map(CoreDir::open).transpose()?;
@@ -47,8 +48,8 @@ pub(crate) fn run(config: Config) -> Result<u8, String> {
     let mut nets = Nets::new(memory.clone(), stats.clone(), config.io, config.service)?;
     let vnet = rings.is_some() && config.io != Io::Hypercall;
     let blocks = attach_devices(&config, &mut image.manifest, &mut nets, vnet)?;
-    if let (Some(handle), Some(offer)) = (rings, nets.offer()) {
-        image.manifest.offer_rings(handle, &offer);
+    if let Some(handle) = rings {
+        image.manifest.offer_rings(handle, &nets.offer());
     }
     let (vm, mut vcpu, tsc_hz) = create(&memory)?;
     boot::prepare(&memory, &image, level, tsc_hz, &config.guest_args)?;

@@ -52,7 +52,7 @@ impl Manifest {
         for (i, (name, device)) in entries.iter().enumerate().skip(1) {
             let known = *device != Device::Other;
             if known && entries[..i].iter().any(|(n, d)| *d != Device::Other && n == name) {
-                return Err(format!("its manifest declares `{name}` twice"));
+                return Err(format!("its manifest declares {name:?} twice"));
             }
         }
         Ok(Manifest { bytes, entries })
@@ -121,12 +121,12 @@ fn entry(bytes: &[u8], index: usize) -> Result<(String, Device), String> {
         2 => Device::Net,
         offer::TYPE if name == offer::NAME => Device::Rings,
         kind if kind >= RESERVED_FIRST => Device::Other,
-        kind => return Err(format!("device `{name}` is of unknown type {kind}")),
+        kind => return Err(format!("device {name:?} is of unknown type {kind}")),
     };
     if matches!(device, Device::Block | Device::Net)
         && (name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric()))
     {
-        return Err(format!("`{name}` is no name for a device"));
+        return Err(format!("{name:?} is no name for a device"));
     }
     Ok((name.into(), device))
 }

@@ -1,7 +1,7 @@
 //! Guest memory: every access by guest-physical address is checked here.
 
 use shmring::{memory::RawMemory, tender::Span};
-use std::{ptr::NonNull, sync::Arc};
+use std::{ops::Range, ptr::NonNull, sync::Arc};
 use vm_memory::{Bytes, GuestAddress, GuestMemory as _, GuestMemoryMmap, GuestMemoryRegion};
 
 /// The guest's memory, shared by the threads that serve it.
@@ -9,6 +9,7 @@ use vm_memory::{Bytes, GuestAddress, GuestMemory as _, GuestMemoryMmap, GuestMem
 pub(crate) struct Memory {
     mmap: Arc<GuestMemoryMmap>,
     size: u64,
+    protected: Arc<[Range<u64>]>,
 }
 
 impl Memory {
@@ -18,7 +19,18 @@ impl Memory {
             GuestMemoryMmap::from_ranges(&[(GuestAddress(0), size as usize)]).map_err(|e| {
                 format!("no {} MiB of memory for the guest: {e}; lower --mem", size >> 20)
             })?;
-        Ok(Memory { mmap: Arc::new(mmap), size })
+        Ok(Memory { mmap: Arc::new(mmap), size, protected: Arc::new([]) })
+    }
+
+    /// Takes note of what the guest must not have written on its behalf: its page tables and its
+    /// text. Without this a guest could change both by reading a frame or a sector into them.
+    pub(crate) fn protect(&mut self, ranges: impl IntoIterator<Item = Range<u64>>) {
+        self.protected = ranges.into_iter().collect();
+    }
+
+    /// Whether the guest may have all of `range` written.
+    pub(crate) fn is_writable(&self, range: &Range<u64>) -> bool {
+        self.protected.iter().all(|p| range.end <= p.start || p.end <= range.start)
     }
 
     /// Bytes.
@@ -81,12 +93,15 @@ impl Memory {
         Some(libc::iovec { iov_base: base.as_ptr().cast(), iov_len: span.len as usize })
     }
 
-    /// Words of a region that lies in guest memory, page-aligned.
+    /// Words of a region that lies in guest memory, page-aligned, where the guest may write.
     pub(crate) fn region(&self, address: u64, len: u64) -> Option<RawMemory> {
         if len == 0 || !address.is_multiple_of(4096) || !len.is_multiple_of(4096) {
             return None;
         }
         let base = self.host(address, len)?;
+        if !self.is_writable(&(address..address + len)) {
+            return None;
+        }
         // SAFETY: the range is mapped memory that lives as long as `self.mmap`, which every owner
         // of rings keeps; it is aligned to a page, and no reference into guest memory exists.
         Some(unsafe { RawMemory::new(base, len) })

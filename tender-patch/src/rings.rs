@@ -24,7 +24,7 @@ use shmring::{
     tender::{AttachError, Limits, Span, attach},
 };
 use std::{
-    os::fd::AsRawFd,
+    os::fd::{AsRawFd, RawFd},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -49,6 +49,16 @@ struct Service {
     streak: u32,
 }
 
+impl Service {
+    /// The devices without rings among those whose taps are `readable`, bit i for `taps[i]`.
+    fn bare(&self, taps: &[RawFd], readable: u64) -> u64 {
+        let at = |nic: &Nic| taps.iter().position(|tap| *tap == nic.tap.as_raw_fd());
+        let bare = self.nics.iter().filter(|nic| nic.rings.is_none());
+        bare.filter(|nic| at(nic).is_some_and(|i| readable & 1 << i != 0))
+            .fold(0, |set, nic| set | 1 << nic.handle)
+    }
+}
+
 /// What the vCPU's thread and the service thread share.
 struct Shared {
     service: Mutex<Service>,
@@ -70,8 +80,16 @@ impl Shared {
 pub(crate) struct Nets {
     shared: Arc<Shared>,
     mode: ServiceMode,
-    offer: Option<Offer>,
+    offer: Offer,
 }
+
+/// What needs a header in front of each frame on a tap.
+const OFFLOADS: Features = Features::TX_CSUM
+    .union(Features::RX_CSUM)
+    .union(Features::TSO4)
+    .union(Features::TSO6)
+    .union(Features::USO)
+    .union(Features::RX_GSO);
 
 /// Features on offer: those that taps can do.
 fn offered(io: Io) -> Features {
@@ -102,7 +120,7 @@ impl Nets {
             max_pairs: 1,
             features: offered(io),
         };
-        Ok(Nets { shared, mode, offer: Some(offer) })
+        Ok(Nets { shared, mode, offer })
     }
 
     /// Adds the device that the manifest names by `handle`. Only frames from `source` are sent, if
@@ -114,11 +132,15 @@ impl Nets {
         source: Option<[u8; 6]>,
         capture: Option<Capture>,
     ) {
+        if !tap.vnet {
+            // A descriptor that was opened without; there is one offer for all devices.
+            self.offer.features -= OFFLOADS;
+        }
         self.shared.lock().nics.push(Nic::new(handle, tap, source, capture));
     }
 
     /// What the manifest's entry says.
-    pub(crate) fn offer(&self) -> Option<Offer> {
+    pub(crate) fn offer(&self) -> Offer {
         self.offer
     }
 
@@ -148,19 +170,25 @@ impl Nets {
         let nic = nic.filter(|nic| nic.rings.is_none()).ok_or(AttachError::Handle)?;
         let memory = &self.shared.memory;
         let region = memory.region(address, size).ok_or(AttachError::Region)?;
-        let offered = self.offer.map_or(Features::empty(), |offer| offer.features);
-        let limits = Limits { offered, max_pairs: 1, memory: memory.size() };
+        let limits = Limits {
+            offered: self.offer.features,
+            max_pairs: self.offer.max_pairs,
+            memory: memory.size(),
+        };
         let mut attached = attach(region, &limits)?;
-        if let Some((table, records)) = attached.stats {
-            self.shared.stats.set_guest_table(handle, table, records);
+        // What the image's own text could not be written by is not written by the kernel either.
+        if !attached.filled.iter().all(|range| memory.is_writable(range)) {
+            return Err(AttachError::Class);
         }
         if let Some(pair) = attached.pairs.pop() {
-            if let Err(e) = nic.tap.set_offloads(attached.features) {
-                log::warn!("the tap takes no offloads: {e}");
+            if nic.tap.set_offloads(attached.features).is_err() {
                 return Err(AttachError::Features);
             }
-            nic.open(region, pair);
+            nic.open(region, pair, attached.features);
             self.shared.stats.set_io_mode("shmring");
+        }
+        if let Some((table, records)) = attached.stats {
+            self.shared.stats.set_guest_table(handle, table, records);
         }
         Ok(())
     }
@@ -172,6 +200,7 @@ impl Nets {
             log::warn!("rings refused: {error}");
         }
         refused.add(1);
+        self.shared.stats.refusals.count(error);
     }
 
     /// Forgets a device's rings; both sides start empty.
@@ -214,7 +243,7 @@ impl Nets {
             frames += sent;
             let ready = service.nics.iter_mut().fold(0, |set, nic| set | nic.ready());
             let left = timeout.saturating_sub(started.elapsed());
-            if ready != 0 || left.is_zero() || sent == TX_BUDGET {
+            if ready != 0 || left.is_zero() || sent >= TX_BUDGET {
                 break ready;
             }
             if !std::mem::replace(&mut slept, true) {
@@ -222,11 +251,12 @@ impl Nets {
             }
             // A tap whose guest lends no buffers could only wake it for nothing.
             let mut taps = Vec::with_capacity(service.nics.len());
-            let mut starved = 0;
+            let (mut starved, mut bare) = (0, 0);
             for nic in &mut service.nics {
                 if nic.starved() {
                     starved |= 1 << nic.handle;
-                } else {
+                } else if !nic.is_gone() {
+                    bare |= u64::from(nic.rings.is_none()) << taps.len();
                     taps.push(nic.tap.as_raw_fd());
                 }
             }
@@ -237,8 +267,10 @@ impl Nets {
                     break starved;
                 }
             }
-            if sys::poll(&taps, Some(left)) == 0 {
-                break 0;
+            let readable = sys::poll(&taps, Some(left));
+            if readable & !bare == 0 {
+                // Without rings only the guest can take what is there.
+                break service.bare(&taps, readable);
             }
         };
         let short = started.elapsed() < SHORT && frames > 0 && frames <= FEW;
@@ -261,10 +293,12 @@ impl Nets {
     /// Sleeps until a tap has a frame: the hypercall mode's wait.
     pub(crate) fn poll(&mut self, timeout: Duration) -> u64 {
         let service = self.own();
-        let taps: Vec<_> = service.nics.iter().map(|nic| nic.tap.as_raw_fd()).collect();
+        let live = service.nics.iter().filter(|nic| !nic.is_gone());
+        let (taps, handles): (Vec<_>, Vec<_>) =
+            live.map(|nic| (nic.tap.as_raw_fd(), nic.handle)).unzip();
         let ready = sys::poll(&taps, Some(timeout));
-        let set = service.nics.iter().enumerate().filter(|(i, _)| ready & 1 << i != 0);
-        set.fold(0, |set, (_, nic)| set | 1 << nic.handle)
+        let set = handles.iter().enumerate().filter(|(i, _)| ready & 1 << i != 0);
+        set.fold(0, |set, (_, handle)| set | 1 << handle)
     }
 
     /// Sends one frame; `None` for an unknown device.
@@ -287,4 +321,26 @@ const STATUS: u64 = header::TENDER_STATUS;
 
 fn fence(region: &impl SharedMemory) {
     region.fence();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixDatagram;
+
+    #[test]
+    fn offloads_are_on_offer_only_where_every_tap_has_their_header() {
+        let memory = Memory::new(1 << 20).unwrap();
+        let stats = Arc::new(Stats::new(memory.clone(), None).unwrap());
+        let mut nets = Nets::new(memory, stats, Io::Auto, ServiceMode::Inline).unwrap();
+        let mut add = |vnet| {
+            let fd = UnixDatagram::unbound().unwrap().into();
+            nets.add(1, Tap::of_socket(fd, vnet), None, None);
+            nets.offer().features
+        };
+        assert!(add(true).contains(Features::TX_CSUM | Features::RX_GSO));
+        let plain = Features::RINGS | Features::STATS | Features::MEM_CLASS;
+        assert_eq!(add(false), plain);
+        assert_eq!(add(true), plain);
+    }
 }

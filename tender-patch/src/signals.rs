@@ -3,7 +3,7 @@
 
 use crate::{
     confine::{self, Role},
-    logger::say,
+    logger::say_at_once,
     stats::Stats,
     sys,
 };
@@ -26,7 +26,7 @@ impl Signals {
                     libc::SIGUSR1 => stats.write(),
                     signal => {
                         stats.write();
-                        say(format_args!("Exiting on signal {signal}"));
+                        say_at_once(format_args!("Exiting on signal {signal}"));
                         std::process::exit(1);
                     }
                 }

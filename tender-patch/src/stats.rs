@@ -5,7 +5,7 @@ use crate::memory::Memory;
 use serde_json::{Map, Value, json};
 use shmring::{
     abi::{STAT_LEN, STAT_NAME},
-    tender::Violation,
+    tender::{AttachError, Violation},
 };
 use std::{
     collections::BTreeMap,
@@ -126,12 +126,29 @@ impl Violations {
     }
 }
 
+/// Regions that were refused, each reason a counter.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals([Counter; AttachError::ALL.len()]);
+
+impl Refusals {
+    /// Counts one.
+    pub(crate) fn count(&self, error: AttachError) {
+        self.0[error as usize - 1].add(1);
+    }
+
+    fn json(&self) -> Value {
+        let named = AttachError::ALL.iter().zip(&self.0).filter(|(_, c)| c.get() > 0);
+        named.map(|(e, c)| (e.name().to_string(), json!(c.get()))).collect::<Map<_, _>>().into()
+    }
+}
+
 /// All that is counted, and where it goes.
 #[derive(Debug)]
 pub(crate) struct Stats {
     pub(crate) counters: Counters,
     pub(crate) reasons: ExitReasons,
     pub(crate) violations: Violations,
+    pub(crate) refusals: Refusals,
     pub(crate) io_mode: Mutex<&'static str>,
     guest: Mutex<BTreeMap<u64, (u64, u32)>>,
     memory: Memory,
@@ -153,6 +170,7 @@ impl Stats {
             counters: Counters::default(),
             reasons: ExitReasons::default(),
             violations: Violations::default(),
+            refusals: Refusals::default(),
             io_mode: Mutex::new("hypercall"),
             guest: Mutex::default(),
             memory,
@@ -202,6 +220,7 @@ impl Stats {
         object.insert("io_mode".into(), mode.into());
         object.insert("exits_by_reason".into(), self.reasons.json());
         object.insert("violations".into(), self.violations.json());
+        object.insert("attach_refused_by_reason".into(), self.refusals.json());
         object.insert("guest".into(), self.guest().into());
         let text = format!("{:#}\n", Value::Object(object));
         // Counters only grow, so one write leaves whole JSON at every time.

@@ -48,6 +48,15 @@ pub(crate) fn poll(fds: &[RawFd], timeout: Option<Duration>) -> u64 {
     polls[..count].iter().enumerate().fold(0, |set, (i, p)| set | u64::from(readable(p)) << i)
 }
 
+/// Whether a short write to `fd` would not wait.
+pub(crate) fn is_writable(fd: BorrowedFd<'_>) -> bool {
+    let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+    let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: one entry and a time limit, both live here.
+    let ready = unsafe { libc::ppoll(&mut poll, 1, &now, std::ptr::null()) };
+    ready == 1 && poll.revents & libc::POLLOUT != 0
+}
+
 /// `ioctl` on a tap with an argument of plain data.
 ///
 /// # Safety

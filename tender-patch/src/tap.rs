@@ -73,9 +73,9 @@ impl Tap {
     }
 
     /// A tap whose other end is a socket of packets.
-    #[cfg(feature = "fuzzing")]
-    pub(crate) fn of_socket(fd: OwnedFd) -> Tap {
-        Tap { fd, vnet: true, mtu: 1500 }
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn of_socket(fd: OwnedFd, vnet: bool) -> Tap {
+        Tap { fd, vnet, mtu: 1500 }
     }
 
     /// Whole frames with checksums, behind a header of the usual length.

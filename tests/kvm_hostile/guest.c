@@ -1,6 +1,7 @@
 /* A guest that breaks every rule: it lays out a proper region, then writes garbage over indices,
  * descriptors and configuration, lies about lengths and addresses, and never stops. The command
- * line is a seed and a mode. Made with a C compiler alone: see kvm_hostile.rs. */
+ * line is a seed, and behind a `-` one of the acts below. Made with a C compiler alone: see
+ * kvm_hostile.rs. */
 
 typedef unsigned char u8;
 typedef unsigned short u16;
@@ -163,10 +164,11 @@ static void reset(void)
     out(PORT + 2, &arg);
 }
 
-static void wait(u64 nanos)
+static u64 wait(u64 nanos)
 {
     arg.a = nanos;
     out(PORT + 1, &arg);
+    return arg.b;
 }
 
 /* Descriptors that are nearly right: most fields good, one not. */
@@ -243,12 +245,17 @@ static void hypercall(u64 mem)
         arg.d = below(2) ? 512 : below(4096);
         out(0x504 + below(2), &arg);
         break;
-    case 5:
-    case 6:
+    case 5: /* sent from anywhere */
         arg.a = below(2) ? NIC : edge(mem);
         arg.b = inside;
         arg.c = below(4) ? below(2000) : below(8192);
-        out(0x506 + below(2), &arg);
+        out(0x506, &arg);
+        break;
+    case 6:
+        arg.a = below(2) ? NIC : edge(mem);
+        arg.b = (u64)buffers;
+        arg.c = below(4) ? below(2000) : below(8192);
+        out(0x507, &arg);
         break;
     case 7: /* regions that are none */
         attach(below(2) ? NIC : edge(mem), below(2) ? (u64)region : edge(mem) & ~0xffful,
@@ -305,6 +312,100 @@ static void last_act(u64 mem)
     halt((int)below(256));
 }
 
+static int hypercall_of(u16 n, u64 handle, u64 b, u64 c, u64 d)
+{
+    arg.a = handle, arg.b = b, arg.c = c, arg.d = d, arg.ret = -1;
+    out(0x500 + n, &arg);
+    return n < 6 ? arg.ret : *(volatile int *)&arg.d;
+}
+
+/* Breaks the rings, then sleeps: it must be told, and of frames that come by no ring too. */
+static void act_broken(u64 mem)
+{
+    (void)mem;
+    *(volatile u32 *)(region + 0x1000) = 0x80000000;
+    if (wait(60000000000ul) == 1ul << NIC && *(volatile u32 *)(region + 0x100) >> 8 == 1)
+        say("told\n");
+    for (u64 frames = 0; frames < 3; frames++) {
+        if (wait(60000000000ul) != 1ul << NIC)
+            break;
+        if (hypercall_of(7, NIC, (u64)buffers, 2048, 0) == 0 && frames == 2)
+            say("read\n");
+    }
+    halt(0);
+}
+
+/* Buffers for received frames where the guest may not write: its tables, its text. */
+static void act_fill(u64 mem)
+{
+    static const u64 bases[] = {0x2000, 0x10000, 0x100000};
+    (void)mem;
+    reset();
+    for (int i = 0; i < 3; i++) {
+        *word(0x200) = bases[i];
+        *word(0x208) = 2048 | 2ul << 32;
+        if (attach(NIC, (u64)region, sizeof region) != 5)
+            halt(7);
+    }
+    say("refused\n");
+    halt(0);
+}
+
+/* Answers of hypercalls where the guest may not write. Each ends it. */
+static void act_read_text(u64 mem)
+{
+    (void)mem;
+    hypercall_of(7, NIC, 0x100000, 2048, 0);
+}
+static void act_read_tables(u64 mem)
+{
+    (void)mem;
+    hypercall_of(5, DISK, 0, 0x2000, 512);
+}
+static void act_time_text(u64 mem)
+{
+    (void)mem;
+    out(0x501, (void *)0x100000);
+}
+
+/* Frames of nearly all memory. */
+static void act_long(u64 mem)
+{
+    for (int i = 0; i < 200; i++)
+        if (hypercall_of(6, NIC, 0, mem - 1, 0) != 2)
+            halt(7);
+    say("refused\n");
+    for (;;)
+        wait(~0ul);
+}
+
+/* More text than anybody reads. */
+static void act_flood(u64 mem)
+{
+    for (;;)
+        puts_bytes((const char *)0x100000, mem / 2);
+}
+
+static const struct {
+    const char *name;
+    void (*run)(u64 mem);
+} acts[] = {
+    {"broken", act_broken},
+    {"fill", act_fill},
+    {"read-text", act_read_text},
+    {"read-tables", act_read_tables},
+    {"time-text", act_time_text},
+    {"long", act_long},
+    {"flood", act_flood},
+};
+
+static int same(const char *a, const char *b)
+{
+    while (*a && *a == *b)
+        a++, b++;
+    return *a == *b;
+}
+
 __attribute__((used)) void begin(const struct boot_info *info)
 {
     const char *at = info->cmdline;
@@ -320,6 +421,11 @@ __attribute__((used)) void begin(const struct boot_info *info)
     say("hostile\n");
     lay_out(offered);
     attach(NIC, (u64)region, sizeof region);
+    for (u64 i = 0; forever && i < sizeof acts / sizeof *acts; i++)
+        if (same(at + 1, acts[i].name)) {
+            acts[i].run(mem);
+            halt(9);
+        }
     for (;; rounds++) {
         u64 what = below(100);
         if (what < 70)

@@ -10,7 +10,7 @@ use crate::{
     ring::Layout,
 };
 use alloc::vec::Vec;
-use core::fmt;
+use core::{fmt, ops::Range};
 
 /// What the tender allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,36 @@ pub enum AttachError {
     Index = 9,
 }
 
+impl AttachError {
+    /// Every one, by its number.
+    pub const ALL: [AttachError; 9] = [
+        AttachError::Region,
+        AttachError::Magic,
+        AttachError::Version,
+        AttachError::Features,
+        AttachError::Class,
+        AttachError::Queue,
+        AttachError::Stats,
+        AttachError::Handle,
+        AttachError::Index,
+    ];
+
+    /// A short name for statistics and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            AttachError::Region => "region",
+            AttachError::Magic => "magic",
+            AttachError::Version => "version",
+            AttachError::Features => "features",
+            AttachError::Class => "class",
+            AttachError::Queue => "queue",
+            AttachError::Stats => "stats",
+            AttachError::Handle => "handle",
+            AttachError::Index => "index",
+        }
+    }
+}
+
 impl fmt::Display for AttachError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -81,6 +111,9 @@ pub struct Attached<M: SharedMemory> {
     pub features: Features,
     /// Queue pairs; none without [`Features::RINGS`].
     pub pairs: Vec<Pair<M>>,
+    /// Guest-physical ranges of the classes that FILL may name, to which the tender will write. One
+    /// that keeps parts of guest memory from being written checks these before it serves.
+    pub filled: Vec<Range<u64>>,
     /// Guest-physical address and number of statistics records.
     pub stats: Option<(u64, u32)>,
 }
@@ -110,13 +143,12 @@ pub fn attach<M: SharedMemory>(memory: M, limits: &Limits) -> Result<Attached<M>
     let stats = latch_stats(&memory, limits, features)?;
     let counts = memory.load_u64(header::COUNTS);
     let (queues, classes) = (usize::from(counts as u16), usize::from((counts >> 16) as u16));
-    let pairs = if features.contains(Features::RINGS) {
-        let classes = latch_classes(&memory, classes, limits, features)?;
-        latch_pairs(&memory, queues, limits, features, classes)?
-    } else {
-        Vec::new()
-    };
-    Ok(Attached { features, pairs, stats })
+    if !features.contains(Features::RINGS) {
+        return Ok(Attached { features, pairs: Vec::new(), filled: Vec::new(), stats });
+    }
+    let classes = latch_classes(&memory, classes, limits, features)?;
+    let pairs = latch_pairs(&memory, queues, limits, features, classes)?;
+    Ok(Attached { features, pairs, filled: classes.filled(), stats })
 }
 
 fn latch_stats(

@@ -2,6 +2,8 @@
 
 use super::Violation;
 use crate::abi::{Desc, header};
+use alloc::vec::Vec;
+use core::ops::Range;
 
 /// Checked bytes of guest memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,6 +36,12 @@ pub struct Classes {
 }
 
 impl Classes {
+    /// Where the buffers lie that FILL may name.
+    pub(super) fn filled(&self) -> Vec<Range<u64>> {
+        let rows = self.rows[..self.len].iter().filter(|class| !class.tx_only);
+        rows.map(|c| c.base..c.base + u64::from(c.stride) * u64::from(c.count)).collect()
+    }
+
     /// The bytes that a descriptor names.
     #[inline]
     pub(super) fn resolve(&self, desc: &Desc, for_tx: bool) -> Result<Span, Violation> {

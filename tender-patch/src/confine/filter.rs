@@ -74,7 +74,7 @@ fn filter(role: Role, calls: Calls) -> Result<SeccompFilter, seccompiler::Backen
     any(match role {
         Role::Vcpu => &[libc::SYS_readv, libc::SYS_ppoll, libc::SYS_pread64, libc::SYS_pwrite64],
         Role::Rings => &[libc::SYS_readv, libc::SYS_ppoll],
-        Role::Signals => &[libc::SYS_rt_sigtimedwait],
+        Role::Signals => &[libc::SYS_rt_sigtimedwait, libc::SYS_ppoll],
     });
     // The statistics are written in place.
     if role != Role::Rings {

@@ -4,21 +4,45 @@
 use crate::memory::Memory;
 use elf::{ElfBytes, abi::STT_FUNC, endian::LittleEndian};
 use kvm_bindings::kvm_regs;
-use std::ops::Range;
+use std::{
+    fmt::{self, Write as _},
+    ops::Range,
+};
 
 /// Calls that are shown at most.
 const DEPTH: usize = 64;
 
+/// Characters of a name that are shown at most: a few bytes of an image can stand for a megabyte.
+const NAME: usize = 200;
+
 /// Functions of an image by address.
 #[derive(Debug, Default)]
-pub(crate) struct Symbols {
-    functions: Vec<(Range<u64>, String)>,
+pub(crate) struct Symbols<'a> {
+    functions: Vec<(Range<u64>, &'a str)>,
     text: Range<u64>,
 }
 
-impl Symbols {
+/// Text that ends after [`NAME`] characters, and moves no cursor.
+struct Name(String);
+
+impl fmt::Write for Name {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = NAME - self.0.chars().count();
+        self.0.extend(text.chars().take(room).map(|c| if c.is_control() { '?' } else { c }));
+        if text.chars().nth(room).is_some() { Err(fmt::Error) } else { Ok(()) }
+    }
+}
+
+fn demangled(name: &str) -> String {
+    let mut short = Name(String::new());
+    // An error says that it is cut.
+    let _ = write!(short, "{:#}", rustc_demangle::demangle(name));
+    short.0
+}
+
+impl<'a> Symbols<'a> {
     /// Reads the symbol table of an image, if it has one.
-    pub(crate) fn read(image: &[u8]) -> Symbols {
+    pub(crate) fn read(image: &'a [u8]) -> Symbols<'a> {
         let Ok(file) = ElfBytes::<LittleEndian>::minimal_parse(image) else {
             return Symbols::default();
         };
@@ -27,7 +51,6 @@ impl Symbols {
             for symbol in symbols.iter().filter(|s| s.st_symtype() == STT_FUNC) {
                 let end = symbol.st_value.saturating_add(symbol.st_size.max(1));
                 let name = names.get(symbol.st_name as usize).unwrap_or("?");
-                let name = format!("{:#}", rustc_demangle::demangle(name));
                 functions.push((symbol.st_value..end, name));
             }
         }
@@ -39,10 +62,10 @@ impl Symbols {
     }
 
     /// The function around `address`, and how far into it that is.
-    fn name(&self, address: u64) -> Option<(&str, u64)> {
+    fn name(&self, address: u64) -> Option<(&'a str, u64)> {
         let after = self.functions.partition_point(|(range, _)| range.start <= address);
         let (range, name) = self.functions.get(after.checked_sub(1)?)?;
-        range.contains(&address).then(|| (name.as_str(), address - range.start))
+        range.contains(&address).then(|| (*name, address - range.start))
     }
 
     /// The calls that led to where the registers are, the innermost first, a line each.
@@ -74,7 +97,36 @@ impl Symbols {
     }
 
     fn line(&self, depth: usize, address: u64, at: u64) -> String {
-        let name = self.name(at).map(|(name, offset)| format!(" {name}+{offset:#x}"));
+        let name = self.name(at).map(|(name, offset)| format!(" {}+{offset:#x}", demangled(name)));
         format!("\n  {depth:>4} {address:#010x}{}", name.unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_stands_for_a_megabyte_is_cut() {
+        // Each argument is a tuple of the one before it, nine times: `B` and a place in base 62.
+        let place = |n: usize| match n.checked_sub(1) {
+            None => String::from("B_"),
+            Some(n) if n < 36 => format!("B{}_", char::from_digit(n as u32, 36).unwrap()),
+            Some(n) => format!("B{}{}_", n / 62, char::from(b'A' + (n % 62 - 36) as u8)),
+        };
+        let mut bomb = String::from("_RINvC1a1bTuuE");
+        let mut last = 8;
+        for _ in 0..3 {
+            let next = bomb.len() - 2;
+            bomb += &format!("T{}E", place(last).repeat(9));
+            last = next;
+        }
+        bomb += "E";
+        assert!(format!("{:#}", rustc_demangle::demangle(&bomb)).len() > 5 * NAME, "no bomb");
+        for name in [bomb.as_str(), &"x".repeat(1 << 20), "_RNvC1a1b", "\x1b[2J"] {
+            let shown = demangled(name);
+            assert!(shown.chars().count() <= NAME && !shown.contains('\x1b'), "{shown}");
+        }
+        assert_eq!(demangled("_RNvC1a1b"), "a::b");
     }
 }

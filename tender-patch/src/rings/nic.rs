@@ -12,7 +12,7 @@ use shmring::{
     memory::{RawMemory, SharedMemory},
     tender::{Pair, RxInfo, Span, TxFrame, Violation},
 };
-use std::sync::atomic::Ordering;
+use std::{io, sync::atomic::Ordering};
 
 /// Faults of a guest that are told, not only counted: it could fill a disk with them.
 pub(super) const SAID: u64 = 16;
@@ -24,6 +24,12 @@ pub(super) struct Nic {
     pub(super) handle: u64,
     pub(super) tap: Tap,
     pub(super) rings: Option<(RawMemory, Pair<RawMemory>)>,
+    /// What the guest of the rings accepted.
+    features: Features,
+    /// The rings were given up since the guest was last told.
+    given_up: bool,
+    /// The tap was deleted: it will always seem readable.
+    gone: bool,
     epoch: u32,
     /// The only address that frames may come from, if only one may.
     source: Option<[u8; 6]>,
@@ -145,12 +151,15 @@ impl Nic {
         source: Option<[u8; 6]>,
         capture: Option<Capture>,
     ) -> Nic {
-        Nic { handle, tap, rings: None, epoch: 0, source, capture }
+        let (features, given_up, gone) = (Features::empty(), false, false);
+        Nic { handle, tap, rings: None, features, given_up, gone, epoch: 0, source, capture }
     }
 
     /// Takes rings over, and tells the guest in which epoch.
-    pub(super) fn open(&mut self, region: RawMemory, pair: Pair<RawMemory>) {
+    pub(super) fn open(&mut self, region: RawMemory, pair: Pair<RawMemory>, features: Features) {
         self.epoch = self.epoch.wrapping_add(1);
+        self.features = features;
+        self.given_up = false;
         region.store_u32(header::EPOCH, self.epoch, Ordering::Relaxed);
         self.rings = Some((region, pair));
         self.set_threaded(false);
@@ -174,7 +183,22 @@ impl Nic {
         shared.stats.violations.count(violation);
         if let Some((region, _)) = self.rings.take() {
             region.store_u32(STATUS, violation.status(), Ordering::Release);
+            self.given_up = true;
         }
+    }
+
+    /// Tells why a tap could not be read, if it never will be again.
+    fn unreadable(&mut self, error: &io::Error) {
+        let passing = [io::ErrorKind::WouldBlock, io::ErrorKind::Interrupted];
+        if !self.gone && !passing.contains(&error.kind()) {
+            log::error!("network device {}: its tap is gone: {error}", self.handle);
+            self.gone = true;
+        }
+    }
+
+    /// Whether the tap was deleted.
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone
     }
 
     /// Sends up to `budget` frames of the guest; returns how many.
@@ -223,6 +247,7 @@ impl Nic {
         let counters = &shared.stats.counters;
         let mut bytes = 0;
         let mut count = 0;
+        let mut unread = None;
         let result = loop {
             if count == budget {
                 break Ok(());
@@ -247,17 +272,24 @@ impl Nic {
             }
             // SAFETY: the header lives here; the buffers are guest memory, to which no reference
             // exists, and the guest has lent them.
-            let Ok(len) = (unsafe { sys::readv(&self.tap, vectors.as_slice()) }) else {
-                break Ok(());
+            let len = match unsafe { sys::readv(&self.tap, vectors.as_slice()) } {
+                Ok(len) => len,
+                Err(error) => {
+                    unread = Some(error);
+                    break Ok(());
+                }
             };
             let len = len.saturating_sub(if self.tap.vnet { VNET_HEADER } else { 0 }).min(room);
-            if len == 0 {
+            let info = VnetHeader::info(header);
+            // Frames that were coalesced for earlier rings may lie in the tap.
+            if len == 0 || (info.gso.is_some() && !self.features.contains(Features::RX_GSO)) {
                 continue;
             }
             if let (Some(capture), Ok(buffers)) = (&mut self.capture, pair.rx.buffers()) {
                 capture.add(&shared.memory, buffers, len);
             }
-            pair.rx.commit(len, VnetHeader::info(header));
+            let csum_valid = info.csum_valid && self.features.contains(Features::RX_CSUM);
+            pair.rx.commit(len, RxInfo { csum_valid, ..info });
             bytes += len;
             count += 1;
         };
@@ -267,6 +299,9 @@ impl Nic {
             counters.rx_bytes.add(bytes as u64);
             counters.rx_batches.add(1);
             self.flush();
+        }
+        if let Some(error) = unread {
+            self.unreadable(&error);
         }
         if let Err(violation) = result {
             self.broken(shared, violation);
@@ -280,10 +315,10 @@ impl Nic {
         }
     }
 
-    /// The device's bit when the guest has frames to take.
+    /// The device's bit when the guest has frames to take, or has lost its rings.
     pub(super) fn ready(&mut self) -> u64 {
         let pending = self.rings.as_mut().is_some_and(|(_, pair)| pair.rx.pending() == Ok(true));
-        u64::from(pending) << self.handle
+        u64::from(std::mem::take(&mut self.given_up) || pending) << self.handle
     }
 
     /// Forgets the rings; whether there were any.
@@ -331,12 +366,12 @@ impl Nic {
         if vectors.frame(&shared.memory, &mut head, &[frame]).is_err() {
             return false;
         }
+        // SAFETY: the headers live here, and the frame is guest memory.
+        let sent = unsafe { sys::writev(&self.tap, vectors.as_slice()) }.is_ok();
         if let Some(capture) = &mut self.capture {
             capture.add(&shared.memory, [frame], frame.len as usize);
             capture.flush();
         }
-        // SAFETY: the headers live here, and the frame is guest memory.
-        let sent = unsafe { sys::writev(&self.tap, vectors.as_slice()) }.is_ok();
         if sent {
             counters.tx_frames.add(1);
             counters.tx_bytes.add(frame.len.into());
@@ -357,7 +392,13 @@ impl Nic {
         }
         vectors.push(shared.memory.iovec(buffer)?);
         // SAFETY: the header lives here; the buffer is guest memory, to which no reference exists.
-        let len = unsafe { sys::readv(&self.tap, vectors.as_slice()) }.ok()?;
+        let len = match unsafe { sys::readv(&self.tap, vectors.as_slice()) } {
+            Ok(len) => len,
+            Err(error) => {
+                self.unreadable(&error);
+                return None;
+            }
+        };
         let len = len.saturating_sub(head).min(buffer.len as usize);
         if let Some(capture) = &mut self.capture {
             capture.add(&shared.memory, [buffer], len);

@@ -64,7 +64,7 @@ fn sleep(shared: &Shared, service: &mut Service) {
     if round(shared, service) == 0 {
         let mut fds = vec![shared.control.as_raw_fd(), shared.kick.as_raw_fd()];
         for nic in &mut service.nics {
-            if !nic.starved() {
+            if nic.rings.is_some() && !nic.is_gone() && !nic.starved() {
                 fds.push(nic.tap.as_raw_fd());
             }
         }
