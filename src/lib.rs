@@ -9,6 +9,7 @@ pub mod frame;
 pub mod host;
 #[cfg(not(feature = "host"))]
 pub mod hvt;
+mod igmp;
 pub mod ip;
 mod neighbor;
 pub mod net;

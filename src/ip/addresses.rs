@@ -125,7 +125,6 @@ impl Addresses {
     }
 
     /// Changes an address; whether it is there.
-    #[expect(dead_code, reason = "detection of duplicates follows")]
     pub(crate) fn update(&mut self, address: IpAddr, change: impl FnOnce(&mut Address)) -> bool {
         let Some(known) = self.list.iter_mut().find(|a| a.cidr.address == address) else {
             return false;

@@ -51,8 +51,7 @@ impl Groups {
         self.list.iter().any(|(known, _)| *known == group)
     }
 
-    #[expect(dead_code, reason = "membership reports follow")]
-    pub(crate) fn iter(&self) -> impl Iterator<Item = IpAddr> + '_ {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = IpAddr> + Clone + '_ {
         self.list.iter().map(|(group, _)| *group)
     }
 }

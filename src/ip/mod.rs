@@ -3,6 +3,7 @@
 
 mod addresses;
 mod cidr;
+mod conflict;
 mod error;
 mod fragment;
 mod groups;
@@ -16,8 +17,9 @@ mod select;
 pub(crate) use addresses::Addresses;
 pub use addresses::{Address, AddressState, Origin, TableError};
 pub use cidr::Cidr;
+pub(crate) use conflict::{Action, Conflicts, Heard};
 pub use error::{IcmpError, IcmpErrorKind};
-pub(crate) use groups::Groups;
+pub(crate) use groups::{Groups, group_mac};
 pub use network::{Ecn, Flow, Incoming, Network, Outgoing, Path, SendError, Unreachable};
 pub(crate) use output::{Ip, Output};
 pub(crate) use routes::Routes;

@@ -1,7 +1,7 @@
 //! Sending: the [`Network`] that transports build on.
 
 use super::{
-    Addresses, Flow, Groups, Network, Outgoing, Path, Routes, SendError, Unreachable,
+    Addresses, Conflicts, Flow, Groups, Network, Outgoing, Path, Routes, SendError, Unreachable,
     fragment::{FRAGMENT, FRAGMENT_LEN, Fragments, Idents, complete_checksum, fragment6},
     groups::group_mac,
     pmtu::PathMtus,
@@ -44,8 +44,7 @@ pub(crate) struct Ip {
     pub(crate) addresses: Addresses,
     pub(crate) routes: Routes,
     pub(crate) groups: Groups,
-    /// IPv4 addresses to announce (RFC 5227, section 2.3).
-    pub(crate) unannounced: Vec<Ipv4Addr>,
+    pub(crate) conflicts: Conflicts,
     pub(crate) neighbors: Neighbors,
     pub(crate) path_mtus: PathMtus,
     pub(crate) stats: Stats,
@@ -78,7 +77,7 @@ impl Ip {
             addresses: Addresses::default(),
             routes: Routes::default(),
             groups: Groups::default(),
-            unannounced: Vec::new(),
+            conflicts: Conflicts::default(),
             neighbors: Neighbors::default(),
             path_mtus: PathMtus::default(),
             stats: Stats::default(),
@@ -139,20 +138,6 @@ impl Ip {
         self.frame(to, EtherType::Arp, TxMeta::default(), buf, [], tx);
     }
 
-    /// Announces our addresses (RFC 5227, section 2.3).
-    pub(crate) fn announce(&mut self, tx: &mut TxQueue) {
-        while let Some(address) = self.unannounced.pop() {
-            let arp = Arp {
-                operation: Operation::Request,
-                sender_mac: self.mac,
-                sender: address,
-                target_mac: MacAddr::default(),
-                target: address,
-            };
-            self.send_arp(MacAddr::BROADCAST, &arp, tx);
-        }
-    }
-
     pub(crate) fn solicit(&mut self, solicit: Solicit, tx: &mut TxQueue) {
         let IpAddr::V4(target) = solicit.target else { return };
         let Some(sender) = self.addresses.source4(target) else { return };
@@ -163,7 +148,7 @@ impl Ip {
     }
 
     /// Puts the Ethernet header in front and queues the frame.
-    fn frame(
+    pub(crate) fn frame(
         &mut self,
         to: MacAddr,
         ethertype: EtherType,
@@ -190,7 +175,6 @@ impl Ip {
     /// Asks for neighbours that are due.
     pub(crate) fn poll(&mut self, now: Instant, tx: &mut TxQueue) {
         let mut ask = Vec::new();
-        self.announce(tx);
         if !self.path_mtus.is_empty() && self.path_mtus.poll(now) {
             self.changed();
         }

@@ -157,12 +157,14 @@ impl UdpSocket {
     /// # Errors
     /// [`Error::Udp`] when it is none, or there are too many.
     pub fn join(&self, group: IpAddr) -> Result<(), Error> {
-        Ok(self.net.0.state.borrow_mut().stack.join_udp(self.id, group)?)
+        let now = self.net.0.rt.now();
+        Ok(self.net.0.state.borrow_mut().stack.join_udp(now, self.id, group)?)
     }
 
     /// Takes [`UdpSocket::join`] back.
     pub fn leave(&self, group: IpAddr) {
-        self.net.0.state.borrow_mut().stack.leave_udp(self.id, group);
+        let now = self.net.0.rt.now();
+        self.net.0.state.borrow_mut().stack.leave_udp(now, self.id, group);
     }
 
     /// Sets how many datagrams may wait, and how many bytes of buffers they may hold (256 and
@@ -187,6 +189,6 @@ impl Drop for UdpSocket {
         let state = &mut *self.net.0.state.borrow_mut();
         state.receivers.remove(&self.id);
         state.bound.remove(&self.id);
-        state.stack.close_udp(self.id);
+        state.stack.close_udp(self.net.0.rt.now(), self.id);
     }
 }

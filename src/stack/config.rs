@@ -13,6 +13,9 @@ pub struct Config {
     pub gateway4: Option<Ipv4Addr>,
     /// The router to all other IPv6 networks, beside those that advertise themselves.
     pub gateway6: Option<Ipv6Addr>,
+    /// Whether our IPv4 addresses are used only when nobody turned out to have them (RFC 5227),
+    /// which takes some seconds; else at once, announced and defended.
+    pub probe_ipv4: bool,
     /// How IPv6 configures itself.
     pub ipv6: Ipv6,
     /// Largest IP packet, if smaller than the device's.
@@ -66,6 +69,7 @@ impl Default for Config {
             addresses: vec![Cidr { address, prefix: 24 }],
             gateway4: None,
             gateway6: None,
+            probe_ipv4: false,
             ipv6: Ipv6::default(),
             mtu: None,
             tcp: tcp::Config::default(),

@@ -11,6 +11,7 @@ use crate::{
     udp::{self, Cast},
     wire::{
         self, MacAddr, icmpv4,
+        igmp::{self, ALL_HOSTS},
         ipv4::{HEADER_LEN, Header, Malformed},
         tcp,
     },
@@ -51,12 +52,15 @@ impl Stack {
         let unicast = self.ip.addresses.is_own(dst.into());
         let broadcast = self.ip.addresses.is_broadcast(dst);
         let group = dst.is_multicast();
-        if group && !self.ip.groups.contains(dst.into()) {
+        // RFC 1112, section 7.2: every host is in the group of all hosts.
+        let joined = dst == ALL_HOSTS || self.ip.groups.contains(dst.into());
+        if group && !joined {
             self.stats.dropped_ip_group += 1;
             return;
         }
         let for_us = match unicast {
             true => to.is_unicast(),
+            false if group && header.protocol == igmp::PROTOCOL => true,
             false => (group || broadcast) && header.protocol == wire::udp::PROTOCOL,
         };
         if !for_us {
@@ -131,6 +135,7 @@ impl Stack {
                     self.unreachable(now, header, icmpv4::code::PORT, quote, tx);
                 }
             }
+            igmp::PROTOCOL => self.igmp(now, header.ttl, packet),
             icmpv4::PROTOCOL => self.icmpv4(now, incoming, packet, tx),
             _ => {
                 self.stats.dropped_ip_protocol += 1;

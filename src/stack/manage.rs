@@ -2,7 +2,7 @@
 
 use super::{Config, Stack};
 use crate::{
-    ip::{Address, Cidr, Origin, Preference, Route, TableError},
+    ip::{Address, AddressState, Cidr, Origin, Preference, Route, TableError},
     time::Instant,
 };
 use core::net::IpAddr;
@@ -10,7 +10,11 @@ use core::net::IpAddr;
 impl Stack {
     pub(super) fn configure(&mut self, config: &Config, now: Instant) {
         for cidr in &config.addresses {
-            if let Err(error) = self.add_address(now, Address::new(*cidr, Origin::Static)) {
+            let mut address = Address::new(*cidr, Origin::Static);
+            if config.probe_ipv4 && cidr.address.is_ipv4() {
+                address.state = AddressState::Tentative;
+            }
+            if let Err(error) = self.add_address(now, address) {
                 log::error!("{cidr}: {error}");
             }
         }
@@ -26,18 +30,21 @@ impl Stack {
         }
     }
 
-    /// Adds an address, and the route to its network unless a router decides about that.
+    /// Adds an address, and the route to its network unless a router decides about that. A
+    /// tentative one of IPv4 is used when nobody else turned out to have it (RFC 5227).
     ///
     /// # Errors
     /// [`TableError`]; nothing changed then.
     pub fn add_address(&mut self, now: Instant, address: Address) -> Result<(), TableError> {
-        let _ = now;
         self.ip.addresses.add(address)?;
         if let Some(route) = on_link(&address) {
             self.ip.routes.add(route)?;
         }
-        if let IpAddr::V4(address) = address.cidr.address {
-            self.ip.unannounced.push(address);
+        if let IpAddr::V4(new) = address.cidr.address {
+            match address.state {
+                AddressState::Tentative => self.ip.conflicts.probe(new, now, &mut self.random),
+                _ => self.ip.conflicts.announce(new, now),
+            }
         }
         self.ip.changed();
         Ok(())
@@ -46,6 +53,9 @@ impl Stack {
     /// Removes an address, and the route to its network if no other is in it; whether it was ours.
     pub fn remove_address(&mut self, address: IpAddr) -> bool {
         let Some(removed) = self.ip.addresses.remove(address) else { return false };
+        if let IpAddr::V4(address) = address {
+            self.ip.conflicts.forget(address);
+        }
         if let Some(route) = on_link(&removed)
             && !self
                 .ip
@@ -90,13 +100,22 @@ impl Stack {
     ///
     /// # Errors
     /// [`TableError`] when it is no group, or there are too many.
-    pub fn join_group(&mut self, group: IpAddr) -> Result<(), TableError> {
-        self.ip.groups.join(group).map(drop)
+    pub fn join_group(&mut self, now: Instant, group: IpAddr) -> Result<(), TableError> {
+        if self.ip.groups.join(group)?
+            && let IpAddr::V4(group) = group
+        {
+            self.igmp.changed(group, true, now);
+        }
+        Ok(())
     }
 
     /// Takes one join back.
-    pub fn leave_group(&mut self, group: IpAddr) {
-        self.ip.groups.leave(group);
+    pub fn leave_group(&mut self, now: Instant, group: IpAddr) {
+        if self.ip.groups.leave(group)
+            && let IpAddr::V4(group) = group
+        {
+            self.igmp.changed(group, false, now);
+        }
     }
 
     /// Drops addresses and routes whose life is over.

@@ -4,6 +4,7 @@
 mod arp;
 mod config;
 mod icmpv4;
+mod igmp;
 mod ipv4;
 mod ipv6;
 mod manage;
@@ -16,6 +17,7 @@ use crate::{
     Pool, Slice,
     device::{DeviceInfo, DeviceStats},
     frame::{Chain, RxMeta, RxQueue, TxQueue},
+    igmp::Igmp,
     ip::{Ip, Output, reassembly::Reassembly},
     tcp::{self, Tcp},
     time::Instant,
@@ -26,6 +28,8 @@ use core::{
     hash::Hasher,
     net::{IpAddr, SocketAddr},
 };
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
 use siphasher::sip128::{Hasher128, SipHasher13};
 use zerocopy::FromBytes;
 
@@ -38,6 +42,8 @@ pub struct Stack {
     ip: Ip,
     chain: Chain,
     reassembly: Reassembly,
+    igmp: Igmp,
+    random: ChaCha20Rng,
     stats: Stats,
     icmp_budget: icmpv4::Budget,
     device: DeviceStats,
@@ -53,6 +59,8 @@ impl Stack {
         now: Instant,
     ) -> Stack {
         let mtu = config.mtu.map_or(info.mtu, |mtu| mtu.min(info.mtu));
+        let mut random = [0; 32];
+        random[..16].copy_from_slice(&key(&seed, b"delays"));
         let mut stack = Stack {
             tcp: Tcp::new(config.tcp.bounded_by(&pool), seed, now),
             // What waits for applications the device cannot receive into.
@@ -60,6 +68,8 @@ impl Stack {
             ip: Ip::new(info.mac, mtu, info.offloads, pool, key(&seed, b"identification")),
             chain: Chain::new(),
             reassembly: Reassembly::default(),
+            igmp: Igmp::default(),
+            random: ChaCha20Rng::from_seed(random),
             stats: Stats::default(),
             icmp_budget: icmpv4::Budget::new(now),
             device: DeviceStats::default(),
@@ -104,21 +114,22 @@ impl Stack {
         self.expire(now);
         self.ip.poll(now, tx);
         self.expire_fragments(now, tx);
+        self.poll_conflicts(now, tx);
+        self.poll_igmp(now, tx);
         self.tcp.poll(&mut Output { ip: &mut self.ip, tx, now });
     }
 
     /// When [`Stack::poll`] has something to do; in the past when it has already.
     pub fn poll_at(&self) -> Option<Instant> {
-        if !self.ip.unannounced.is_empty() {
-            return Some(Instant::ZERO);
-        }
         let ip = &self.ip;
         let due = [
             ip.neighbors.poll_at(),
             ip.addresses.expire_at(),
             ip.routes.expire_at(),
             ip.path_mtus.poll_at(),
+            ip.conflicts.poll_at(),
             self.reassembly.poll_at(),
+            self.igmp.poll_at(),
             self.tcp.poll_at(),
         ];
         due.into_iter().flatten().min()
@@ -174,9 +185,9 @@ impl Stack {
     ///
     /// # Errors
     /// [`udp::Error::BadGroup`] or [`udp::Error::Closed`].
-    pub fn join_udp(&mut self, id: UdpId, group: IpAddr) -> Result<(), udp::Error> {
+    pub fn join_udp(&mut self, now: Instant, id: UdpId, group: IpAddr) -> Result<(), udp::Error> {
         if self.udp.join(id, group)?
-            && let Err(error) = self.join_group(group)
+            && let Err(error) = self.join_group(now, group)
         {
             log::debug!("{group}: {error}");
             self.udp.leave(id, group);
@@ -186,16 +197,16 @@ impl Stack {
     }
 
     /// Takes [`Stack::join_udp`] back.
-    pub fn leave_udp(&mut self, id: UdpId, group: IpAddr) {
+    pub fn leave_udp(&mut self, now: Instant, id: UdpId, group: IpAddr) {
         if self.udp.leave(id, group) {
-            self.leave_group(group);
+            self.leave_group(now, group);
         }
     }
 
     /// Closes a UDP socket.
-    pub fn close_udp(&mut self, id: UdpId) {
+    pub fn close_udp(&mut self, now: Instant, id: UdpId) {
         for group in self.udp.close(id) {
-            self.leave_group(group);
+            self.leave_group(now, group);
         }
     }
 

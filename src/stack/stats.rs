@@ -47,6 +47,8 @@ counters! {
     dropped_ip_protocol,
     /// A malformed ICMP message.
     dropped_icmp,
+    /// A malformed IGMP message.
+    dropped_igmp,
     /// Echo requests answered.
     icmp_echoes,
     /// ICMP errors received about our packets.

@@ -7,6 +7,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned, network_
 /// Bytes of a header without options.
 pub const HEADER_LEN: usize = 20;
 
+/// The option that makes routers look at a packet (RFC 2113).
+pub const ROUTER_ALERT: [u8; 4] = [0x94, 4, 0, 0];
+
 const DONT_FRAGMENT: u16 = 0x4000;
 const MORE_FRAGMENTS: u16 = 0x2000;
 const OFFSET: u16 = 0x1fff;
@@ -99,6 +102,19 @@ impl Header {
             src: raw.src.into(),
             dst: raw.dst.into(),
         })
+    }
+
+    /// The header's bytes with the router alert as its only option.
+    pub fn encode_with_router_alert(&self) -> [u8; HEADER_LEN + ROUTER_ALERT.len()] {
+        let mut bytes = [0; HEADER_LEN + ROUTER_ALERT.len()];
+        bytes[..HEADER_LEN].copy_from_slice(&self.encode());
+        bytes[HEADER_LEN..].copy_from_slice(&ROUTER_ALERT);
+        bytes[0] = 0x46;
+        bytes[10..12].fill(0);
+        let mut sum = Checksum::new();
+        sum.add(&bytes);
+        bytes[10..12].copy_from_slice(&sum.finish().to_be_bytes());
+        bytes
     }
 
     /// The header's bytes, without options, with its checksum.

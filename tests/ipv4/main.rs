@@ -1,6 +1,8 @@
 //! IPv4 and what stands around it, on a wire of the test's own: frames in, frames out.
 
+mod arp;
 mod fragments;
 mod host;
 mod icmp;
+mod igmp;
 mod udp;

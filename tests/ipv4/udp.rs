@@ -109,11 +109,11 @@ fn the_socket_that_names_most_gets_the_datagram() {
     receive(&mut host, Ip::default(), (4001, 7), b"own");
     assert_eq!(got(&mut host, peer), Some(b"peer".to_vec()));
     assert_eq!(got(&mut host, own), Some(b"own".to_vec()));
-    host.stack.close_udp(own);
+    host.stack.close_udp(host.now, own);
     receive(&mut host, Ip::default(), (4001, 7), b"any");
     assert_eq!(got(&mut host, any), Some(b"any".to_vec()));
-    host.stack.close_udp(any);
-    host.stack.close_udp(peer);
+    host.stack.close_udp(host.now, any);
+    host.stack.close_udp(host.now, peer);
     receive(&mut host, Ip::default(), (4001, 7), b"none");
     assert_eq!(host.count("udp_no_port"), 1);
 }
@@ -210,19 +210,19 @@ fn group_is_heard_between_join_and_leave() {
     let group = IpAddr::V4(GROUP);
     receive(&mut host, ip, (4000, 7), b"early");
     assert_eq!(host.count("dropped_ip_group"), 1);
-    host.stack.join_udp(id, group).unwrap();
+    host.stack.join_udp(host.now, id, group).unwrap();
     receive(&mut host, ip, (4000, 7), b"group");
     assert_eq!(got(&mut host, id), Some(b"group".to_vec()));
     assert_eq!(got(&mut host, other), None);
-    host.stack.leave_udp(id, group);
+    host.stack.leave_udp(host.now, id, group);
     receive(&mut host, ip, (4000, 7), b"late");
     assert_eq!(host.count("dropped_ip_group"), 2);
     // A socket that is closed has left.
-    host.stack.join_udp(id, group).unwrap();
-    host.stack.close_udp(id);
+    host.stack.join_udp(host.now, id, group).unwrap();
+    host.stack.close_udp(host.now, id);
     receive(&mut host, ip, (4000, 7), b"closed");
     assert_eq!(host.count("dropped_ip_group"), 3);
-    assert_eq!(host.stack.join_udp(other, IpAddr::V4(PEER)), Err(Error::BadGroup));
+    assert_eq!(host.stack.join_udp(host.now, other, IpAddr::V4(PEER)), Err(Error::BadGroup));
 }
 
 #[test]

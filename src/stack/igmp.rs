@@ -1,0 +1,83 @@
+//! IGMP messages in and out.
+
+use super::Stack;
+use crate::{
+    frame::{Chain, TxMeta, TxQueue},
+    ip::{Ip, group_mac},
+    time::Instant,
+    wire::{
+        checksum::Checksum,
+        ethernet::EtherType,
+        igmp::{Message, PROTOCOL, REPORTS, report, version2},
+        ipv4,
+    },
+};
+use core::net::{IpAddr, Ipv4Addr};
+
+/// Bytes of a message that are looked at: a query's, without its sources.
+const LEN: usize = 12;
+/// RFC 3376, section 4: internetwork control.
+const TOS: u8 = 0xc0;
+
+impl Stack {
+    pub(super) fn igmp(&mut self, now: Instant, ttl: u8, message: &mut Chain) {
+        message.pull_up(LEN.min(message.len()), &self.ip.pool);
+        let mut sum = Checksum::new();
+        message.iter().for_each(|slice| sum.add(slice));
+        // RFC 3376, section 4: never from beyond the link.
+        if sum.finish() != 0 || ttl != 1 || message.len() < 8 {
+            self.stats.dropped_igmp += 1;
+            return;
+        }
+        if let Some(message) = Message::parse(message.first()) {
+            self.igmp.receive(&message, now, &mut self.random);
+        }
+    }
+
+    pub(super) fn poll_igmp(&mut self, now: Instant, tx: &mut TxQueue) {
+        let groups = self.ip.groups.iter().filter_map(|group| match group {
+            IpAddr::V4(group) => Some(group),
+            IpAddr::V6(_) => None,
+        });
+        let (records, old) = self.igmp.poll(now, groups, &mut self.random);
+        if records.is_empty() {
+            return;
+        }
+        if !old {
+            self.ip.send_igmp(REPORTS, &report(&records), tx);
+            return;
+        }
+        for (record, group) in records {
+            let (message, to) = version2(record, group);
+            self.ip.send_igmp(to, &message, tx);
+        }
+    }
+}
+
+impl Ip {
+    /// Sends a message with the router alert option (RFC 2113) and a life of one hop.
+    fn send_igmp(&mut self, to: Ipv4Addr, message: &[u8], tx: &mut TxQueue) {
+        let Some(mut head) = self.pool.alloc_reserved() else {
+            self.stats.no_buffer += 1;
+            return;
+        };
+        let header = ipv4::Header {
+            header_len: ipv4::HEADER_LEN + ipv4::ROUTER_ALERT.len(),
+            total_len: ipv4::HEADER_LEN + ipv4::ROUTER_ALERT.len() + message.len(),
+            tos: TOS,
+            ident: 0,
+            dont_fragment: true,
+            more_fragments: false,
+            fragment_offset: 0,
+            ttl: 1,
+            protocol: PROTOCOL,
+            // RFC 3376, section 4.2.13: unspecified while there is no address.
+            src: self.addresses.source4(to).unwrap_or(Ipv4Addr::UNSPECIFIED),
+            dst: to,
+        };
+        let header = header.encode_with_router_alert();
+        head.append(header.len()).copy_from_slice(&header);
+        head.append(message.len()).copy_from_slice(message);
+        self.frame(group_mac(to.into()), EtherType::Ipv4, TxMeta::default(), head, [], tx);
+    }
+}
