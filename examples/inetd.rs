@@ -1,31 +1,47 @@
-//! The small services of old: echo (RFC 862) on TCP and UDP 7 and TCP 9000, discard (RFC 863) on 9,
-//! daytime (RFC 867) on 13, chargen (RFC 864) on 19.
+//! The small services of old, on TCP and UDP, of both families: echo (RFC 862) on 7 and, TCP only,
+//! 9000; discard (RFC 863) on 9; daytime (RFC 867) on 13; chargen (RFC 864) on 19.
+//!
+//! Arguments behind `--` are multicast groups, in which echo is heard, too.
 #![no_std]
 #![no_main]
 extern crate alloc;
 
-use alloc::{format, vec::Vec};
+use alloc::{format, string::String, vec::Vec};
 use zerohop::{
     Slice,
     net::{Error, Net, TcpListener, TcpStream, UdpSocket},
     rt::Rt,
     service::Env,
+    udp::Datagram,
 };
 
 zerohop::service!(service => main);
 
 /// Bytes of the pattern that chargen sends by reference, again and again.
 const PATTERN: usize = 95 * 74 * 9;
+/// RFC 864: the longest datagram of chargen.
+const LONGEST: usize = 512;
+/// Services have ports below: two that answered each other would never end.
+const FIRST_OF_CLIENTS: u16 = 1024;
 
 async fn main(net: Net, env: Env) -> Result<(), Error> {
     let rt = env.rt().clone();
     let pattern = pattern();
-    let udp = net.udp(7)?;
+    let [udp7, udp9, udp13, udp19] = [net.udp(7)?, net.udp(9)?, net.udp(13)?, net.udp(19)?];
+    for word in env.args() {
+        match word.parse() {
+            Ok(group) => udp7.join(group)?,
+            Err(_) => log::error!("{word} is no multicast group, as 239.1.2.3 is"),
+        }
+    }
     let (echo7, echo9000) = (net.listen(7)?, net.listen(9000)?);
     let (discard9, daytime13, chargen19) = (net.listen(9)?, net.listen(13)?, net.listen(19)?);
     rt.clone()
         .scope(async |services| {
-            services.spawn(udp_echo(udp));
+            services.spawn(udp_echo(udp7));
+            services.spawn(udp_discard(udp9));
+            services.spawn(udp_daytime(udp13, rt.clone()));
+            services.spawn(udp_chargen(udp19, rt.clone(), pattern.clone()));
             services.spawn(serve(rt.clone(), echo7, echo));
             services.spawn(serve(rt.clone(), echo9000, echo));
             services.spawn(serve(rt.clone(), discard9, discard));
@@ -55,11 +71,46 @@ where
     .await;
 }
 
-async fn udp_echo(socket: UdpSocket) {
-    while let Ok(datagram) = socket.recv().await {
-        if let Err(error) = socket.send(datagram.from, &datagram.data) {
-            log::debug!("no answer to {}: {error}", datagram.from);
+/// The next datagram of a client.
+async fn next(socket: &UdpSocket) -> Result<Datagram, Error> {
+    loop {
+        let datagram = socket.recv().await?;
+        if datagram.from.port() >= FIRST_OF_CLIENTS {
+            return Ok(datagram);
         }
+    }
+}
+
+fn answered(asked: &Datagram, result: Result<(), Error>) {
+    if let Err(error) = result {
+        log::debug!("no answer to {}: {error}", asked.from);
+    }
+}
+
+async fn udp_echo(socket: UdpSocket) {
+    while let Ok(asked) = next(&socket).await {
+        answered(&asked, socket.reply(&asked, &asked.data));
+    }
+}
+
+async fn udp_discard(socket: UdpSocket) {
+    while socket.recv().await.is_ok() {}
+}
+
+async fn udp_daytime(socket: UdpSocket, rt: Rt) {
+    while let Ok(asked) = next(&socket).await {
+        let line = time_of_day(rt.wall_clock());
+        let copy = |bytes: &mut [u8]| bytes.copy_from_slice(line.as_bytes());
+        answered(&asked, socket.send_with(asked.from, line.len(), copy));
+    }
+}
+
+/// RFC 864: each datagram is answered with a random number of characters.
+async fn udp_chargen(socket: UdpSocket, rt: Rt, pattern: Slice) {
+    let mut random = rt.random();
+    while let Ok(asked) = next(&socket).await {
+        let len = usize::from(u16::from_le_bytes(random.bytes())) % (LONGEST + 1);
+        answered(&asked, socket.reply(&asked, &[pattern.slice(0..len)]));
     }
 }
 
@@ -82,11 +133,14 @@ async fn chargen(mut stream: TcpStream, pattern: Slice) -> Result<(), Error> {
 }
 
 async fn daytime(mut stream: TcpStream, nanos: u64) -> Result<(), Error> {
+    stream.write(time_of_day(nanos).into_bytes()).await
+}
+
+fn time_of_day(nanos: u64) -> String {
     let seconds = nanos / 1_000_000_000;
     let (year, month, day) = civil(seconds / 86400);
     let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
-    let line = format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC\r\n");
-    stream.write(line.into_bytes()).await
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC\r\n")
 }
 
 /// Year, month and day of a count of days since 1970.
