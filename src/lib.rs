@@ -4,6 +4,8 @@ extern crate alloc;
 
 pub mod block;
 pub mod device;
+pub mod dhcp;
+pub mod dns;
 pub mod frame;
 #[cfg(feature = "host")]
 pub mod host;
