@@ -1,11 +1,10 @@
-//! A TCP proxy between two networks: what arrives at `front`, port 8080, goes to the address that
-//! follows `--`, over `back`. Bytes are forwarded as slices of the buffers that they arrived in.
+//! A TCP proxy between two networks: what arrives at `front`, port 8080, goes to the server that
+//! follows `--`, an address or a name with a port, over `back`. Bytes are forwarded as slices of the buffers that they arrived in.
 #![no_std]
 #![no_main]
 extern crate alloc;
 
-use alloc::string::String;
-use core::net::SocketAddr;
+use alloc::{rc::Rc, string::String};
 use zerohop::{
     Net,
     net::{Error, ReadHalf, TcpStream, WriteHalf},
@@ -24,8 +23,8 @@ zerohop::service! {
 
 async fn main(devices: Devices, env: Env) -> Result<(), String> {
     let Devices { front, back } = devices;
-    let server: SocketAddr = match env.args().next().map(str::parse) {
-        Some(Ok(server)) => server,
+    let server: Rc<str> = match env.args().next() {
+        Some(server) if has_port(server) => server.into(),
         _ => return Err("name the server behind `--`, as in `-- 10.1.0.1:9000`".into()),
     };
     let failed = |error: Error| alloc::format!("{error}");
@@ -34,9 +33,9 @@ async fn main(devices: Devices, env: Env) -> Result<(), String> {
         .try_scope(async |clients| {
             loop {
                 let client = listener.accept().await.map_err(failed)?;
-                let back = back.clone();
+                let (back, server) = (back.clone(), server.clone());
                 clients.spawn(async move {
-                    if let Err(error) = forward(client, &back, server).await {
+                    if let Err(error) = forward(client, &back, &server).await {
                         log::debug!("a client left: {error}");
                     }
                 });
@@ -45,7 +44,11 @@ async fn main(devices: Devices, env: Env) -> Result<(), String> {
         .await
 }
 
-async fn forward(mut client: TcpStream, back: &Net, server: SocketAddr) -> Result<(), Error> {
+fn has_port(server: &str) -> bool {
+    server.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok())
+}
+
+async fn forward(mut client: TcpStream, back: &Net, server: &str) -> Result<(), Error> {
     let mut server = back.connect(server).await?;
     // The peers have put small segments together as they like.
     client.set_nodelay(true);

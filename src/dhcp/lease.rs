@@ -1,20 +1,11 @@
 //! What a server has leased to us.
 
 use crate::{
-    ip::Cidr,
+    ip::{Cidr, Route},
     time::{Duration, Instant},
 };
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
-
-/// A route that a server tells of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Route {
-    /// Where it leads.
-    pub destination: Cidr,
-    /// The router; `None` when the destination is on the link.
-    pub via: Option<Ipv4Addr>,
-}
 
 /// An address, for a time, and what belongs to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +53,7 @@ impl Times {
     /// T1, T2 and the end, counted from `since`.
     pub(super) fn instants(self, since: Instant) -> [Instant; 3] {
         let after = |seconds: u32| match seconds {
-            Times::INFINITE => Instant::from_nanos(u64::MAX),
+            Times::INFINITE => Instant::NEVER,
             seconds => since + Duration::from_secs(seconds.into()),
         };
         if self.lease == Times::INFINITE {

@@ -20,7 +20,7 @@ mod options;
 mod tests;
 
 pub use client::{Action, Client, Destination, Stats};
-pub use lease::{Lease, Route};
+pub use lease::Lease;
 
 /// Port of servers.
 pub const SERVER_PORT: u16 = 67;

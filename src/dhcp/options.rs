@@ -1,10 +1,13 @@
 //! What a server tells in its options (RFC 2132), made into a lease.
 
 use super::{
-    lease::{Lease, Route, Times},
+    lease::{Lease, Times},
     message::{Reply, code},
 };
-use crate::{ip::Cidr, time::Instant};
+use crate::{
+    ip::{Cidr, Origin, Route},
+    time::Instant,
+};
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 
@@ -51,7 +54,7 @@ impl Reply<'_> {
         let dns = self.addresses(code::DNS).into_iter().filter(|dns| is_host(*dns));
         Some(Lease {
             address,
-            routes: self.routes(),
+            routes: self.routes(expiry),
             dns: dns.take(MAX_DNS).collect(),
             // RFC 2132, section 5.1: 68 at least. RFC 791 has every host take 576.
             mtu: self.option(code::MTU).and_then(|mtu| {
@@ -65,20 +68,24 @@ impl Reply<'_> {
         })
     }
 
-    fn routes(&self) -> Vec<Route> {
+    fn routes(&self, valid_until: Instant) -> Vec<Route> {
+        let route = |(prefix, via): (Cidr, Option<Ipv4Addr>)| Route {
+            valid_until,
+            ..Route::new(prefix, via.map(IpAddr::V4), Origin::Dhcp)
+        };
         // RFC 3442: where there are classless routes, the routers count for nothing.
         if let Some(routes) = self.option(code::CLASSLESS_ROUTES) {
-            return classless(&routes).take(MAX_ROUTES).collect();
+            return classless(&routes).take(MAX_ROUTES).map(route).collect();
         }
         let default = Cidr { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), prefix: 0 };
         let routers = self.addresses(code::ROUTERS).into_iter().filter(|router| is_host(*router));
         // RFC 2132, section 3.5: in order of preference.
-        routers.take(1).map(|via| Route { destination: default, via: Some(via) }).collect()
+        routers.take(1).map(|via| route((default, Some(via)))).collect()
     }
 }
 
 /// The routes of an option 121 up to its end or the first that is malformed (RFC 3442).
-fn classless(mut bytes: &[u8]) -> impl Iterator<Item = Route> {
+fn classless(mut bytes: &[u8]) -> impl Iterator<Item = (Cidr, Option<Ipv4Addr>)> {
     core::iter::from_fn(move || {
         let (prefix, rest) = bytes.split_first().filter(|(prefix, _)| **prefix <= 32)?;
         let (significant, rest) = rest.split_at_checked(usize::from(prefix.div_ceil(8)))?;
@@ -86,12 +93,10 @@ fn classless(mut bytes: &[u8]) -> impl Iterator<Item = Route> {
         bytes = rest;
         let mut network = [0; 4];
         network[..significant.len()].copy_from_slice(significant);
+        let network = Cidr { address: Ipv4Addr::from(network).into(), prefix: *prefix };
         let router = Ipv4Addr::from(*router);
-        Some(Route {
-            destination: Cidr { address: Ipv4Addr::from(network).into(), prefix: *prefix },
-            // A router of zeros: the destination is on the link.
-            via: Some(router).filter(|router| !router.is_unspecified()),
-        })
+        // A router of zeros: the destination is on the link.
+        Some((network, Some(router).filter(|router| !router.is_unspecified())))
     })
 }
 

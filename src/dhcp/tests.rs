@@ -141,7 +141,7 @@ fn a_lease_is_discovered_requested_checked_and_bound() {
     assert_eq!(checked.dns, [SERVER, Ipv4Addr::new(10, 0, 0, 2)]);
     assert_eq!(checked.mtu, Some(1300));
     assert_eq!(checked.routes.len(), 1);
-    assert_eq!(checked.routes[0].via, Some(SERVER));
+    assert_eq!(checked.routes[0].via, Some(SERVER.into()));
     let at = |seconds| asked + Duration::from_millis(seconds);
     assert_eq!(checked.renew, at(450_000), "counted from the request");
     assert_eq!((checked.rebind, checked.expiry), (at(788_000), at(900_000)));
@@ -327,14 +327,13 @@ fn classless_routes_stand_in_for_routers() {
     run.sent();
     run.says(ACK, OURS, options);
     let Some(Action::Check(lease)) = run.action() else { panic!("no lease") };
-    let shown =
-        lease.routes.iter().map(|r| (r.destination.to_string(), r.via.map(|v| v.octets()[3])));
+    let shown = lease.routes.iter().map(|r| (r.prefix.to_string(), r.via.map(|v| v.to_string())));
     assert_eq!(
         shown.collect::<Vec<_>>(),
         [
-            ("192.168.7.0/24".into(), Some(2)),
+            ("192.168.7.0/24".into(), Some("10.0.0.2".into())),
             ("172.16.0.0/16".into(), None),
-            ("0.0.0.0/0".into(), Some(3))
+            ("0.0.0.0/0".into(), Some("10.0.0.3".into()))
         ]
     );
 }

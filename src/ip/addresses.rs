@@ -98,7 +98,7 @@ pub(crate) struct Addresses {
 }
 
 impl Addresses {
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Address> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Address> + Clone {
         self.list.iter()
     }
 

@@ -18,6 +18,8 @@ const PROBE_NUM: u8 = 3;
 const PROBE_MIN: Duration = Duration::from_secs(1);
 const PROBE_MAX: Duration = Duration::from_secs(2);
 const ANNOUNCE_WAIT: Duration = Duration::from_secs(2);
+/// Between the probes for a leased address, and behind them.
+const BRIEF_WAIT: Duration = Duration::from_millis(200);
 const ANNOUNCE_NUM: u8 = 2;
 const ANNOUNCE_INTERVAL: Duration = Duration::from_secs(2);
 const DEFEND_INTERVAL: Duration = Duration::from_secs(10);
@@ -32,9 +34,20 @@ enum Phase {
     Settled,
 }
 
+/// How long it is found out whether somebody has an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// As RFC 5227 says: seconds.
+    Thorough,
+    /// For an address that a server leases, which has looked before (RFC 2131, section 2.2): so
+    /// that a service is there soon.
+    Brief,
+}
+
 #[derive(Debug)]
 struct Entry {
     address: Ipv4Addr,
+    pace: Pace,
     phase: Phase,
     sent: u8,
     next: Instant,
@@ -73,18 +86,28 @@ pub(crate) struct Conflicts {
 
 impl Conflicts {
     /// Begins to find out whether somebody has `address` (RFC 5227, section 2.1.1).
-    pub(crate) fn probe(&mut self, address: Ipv4Addr, now: Instant, random: &mut impl RngCore) {
-        self.enter(address, Phase::Probing, now + part(PROBE_WAIT, random));
+    pub(crate) fn probe(
+        &mut self,
+        address: Ipv4Addr,
+        pace: Pace,
+        now: Instant,
+        random: &mut impl RngCore,
+    ) {
+        let wait = match pace {
+            Pace::Thorough => part(PROBE_WAIT, random),
+            Pace::Brief => Duration::ZERO,
+        };
+        self.enter(address, pace, Phase::Probing, now + wait);
     }
 
     /// Announces `address`, which is in use from now on (RFC 5227, section 2.3).
     pub(crate) fn announce(&mut self, address: Ipv4Addr, now: Instant) {
-        self.enter(address, Phase::Announcing, now);
+        self.enter(address, Pace::Thorough, Phase::Announcing, now);
     }
 
-    fn enter(&mut self, address: Ipv4Addr, phase: Phase, next: Instant) {
+    fn enter(&mut self, address: Ipv4Addr, pace: Pace, phase: Phase, next: Instant) {
         self.forget(address);
-        self.entries.push(Entry { address, phase, sent: 0, next, defended: None });
+        self.entries.push(Entry { address, pace, phase, sent: 0, next, defended: None });
     }
 
     /// `address` is not ours any more.
@@ -100,8 +123,12 @@ impl Conflicts {
         match entry.phase {
             Phase::Probing if entry.sent < PROBE_NUM => {
                 entry.sent += 1;
-                let wait = PROBE_MIN + part(PROBE_MAX - PROBE_MIN, random);
-                entry.next = now + if entry.sent < PROBE_NUM { wait } else { ANNOUNCE_WAIT };
+                entry.next = now
+                    + match entry.pace {
+                        Pace::Brief => BRIEF_WAIT,
+                        Pace::Thorough if entry.sent == PROBE_NUM => ANNOUNCE_WAIT,
+                        Pace::Thorough => PROBE_MIN + part(PROBE_MAX - PROBE_MIN, random),
+                    };
                 Some(Action::Probe(address))
             }
             Phase::Probing => {

@@ -4,6 +4,7 @@
 mod addresses;
 mod cidr;
 mod conflict;
+mod destinations;
 mod error;
 mod fragment;
 mod groups;
@@ -17,7 +18,8 @@ mod select;
 pub(crate) use addresses::Addresses;
 pub use addresses::{Address, AddressState, Origin, TableError};
 pub use cidr::Cidr;
-pub(crate) use conflict::{Action, Conflicts, Heard};
+pub(crate) use conflict::{Action, Conflicts, Heard, Pace};
+pub(crate) use destinations::sort as sort_destinations;
 pub use error::{IcmpError, IcmpErrorKind};
 pub(crate) use groups::{Groups, group_mac};
 pub use network::{Ecn, Flow, Incoming, Network, Outgoing, Path, SendError, Unreachable};

@@ -1,6 +1,6 @@
 //! Errors of sockets.
 
-use crate::{tcp, udp};
+use crate::{dns, tcp, udp};
 use core::fmt;
 
 /// Why a socket's call failed.
@@ -10,6 +10,8 @@ pub enum Error {
     Tcp(tcp::Error),
     /// Of a UDP socket.
     Udp(udp::Error),
+    /// Of a name: it does not exist, or no server tells.
+    Dns(dns::Error),
 }
 
 impl fmt::Display for Error {
@@ -17,6 +19,7 @@ impl fmt::Display for Error {
         match self {
             Error::Tcp(error) => error.fmt(f),
             Error::Udp(error) => error.fmt(f),
+            Error::Dns(error) => error.fmt(f),
         }
     }
 }
@@ -26,6 +29,12 @@ impl core::error::Error for Error {}
 impl From<tcp::Error> for Error {
     fn from(error: tcp::Error) -> Error {
         Error::Tcp(error)
+    }
+}
+
+impl From<dns::Error> for Error {
+    fn from(error: dns::Error) -> Error {
+        Error::Dns(error)
     }
 }
 

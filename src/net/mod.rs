@@ -2,14 +2,18 @@
 #![forbid(unsafe_code)]
 
 mod conn;
+mod connect;
 mod error;
 mod half;
+mod happy_eyeballs;
 mod listener;
+mod lookup;
 mod stream;
 mod traits;
 mod udp;
 
 pub use crate::tcp::{Info, Keepalive, ListenOptions, Shutdown};
+pub use connect::Endpoint;
 pub use error::Error;
 pub use half::{ReadHalf, WriteHalf};
 pub use listener::TcpListener;
@@ -18,6 +22,7 @@ pub use udp::UdpSocket;
 
 use crate::{
     device::{Device, DeviceInfo, DeviceStats},
+    dns,
     frame::{RxQueue, TxQueue},
     rt::Rt,
     stack::Stack,
@@ -28,8 +33,9 @@ use crate::{
 use alloc::{boxed::Box, format, rc::Rc, string::String, vec::Vec};
 use core::{
     cell::RefCell,
+    future::poll_fn,
     net::{IpAddr, Ipv6Addr, SocketAddr},
-    task::Waker,
+    task::{Poll, Waker},
 };
 use hashbrown::{HashMap, HashSet};
 
@@ -58,6 +64,10 @@ struct State {
     listening: HashSet<ListenerId>,
     bound: HashSet<UdpId>,
     publish: Option<Publish>,
+    /// Who waits for an address.
+    waiting: Vec<Waker>,
+    /// Names that were looked up.
+    names: dns::Cache,
 }
 
 impl State {
@@ -73,6 +83,9 @@ impl State {
                 Event::Acceptable(listener) => (self.acceptors.remove(&listener), None),
             };
             reader.into_iter().chain(writer).for_each(Waker::wake);
+        }
+        if !self.waiting.is_empty() && self.stack.is_configured() {
+            self.waiting.drain(..).for_each(Waker::wake);
         }
         while let Some(id) = self.stack.udp.take_readable() {
             if let Some(waker) = self.receivers.remove(&id) {
@@ -95,6 +108,8 @@ impl Net {
             listening: HashSet::new(),
             bound: HashSet::new(),
             publish,
+            waiting: Vec::new(),
+            names: dns::Cache::default(),
         };
         Net(Rc::new(Inner { state: RefCell::new(state), rt, io_mode: info.io_mode }))
     }
@@ -107,6 +122,20 @@ impl Net {
     /// The first address of this network.
     pub fn address(&self) -> Option<IpAddr> {
         self.0.state.borrow().stack.addresses().next().map(|address| address.cidr.address)
+    }
+
+    /// Waits until there is an address: where one is leased by DHCP that takes a moment, which a
+    /// service's `main` is not started before, unless no server answers.
+    pub async fn configured(&self) {
+        poll_fn(|cx| {
+            let state = &mut *self.0.state.borrow_mut();
+            if state.stack.is_configured() {
+                return Poll::Ready(());
+            }
+            state.waiting.push(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
     }
 
     /// The runtime that this network is served by.
@@ -123,12 +152,12 @@ impl Net {
         TcpListener::bind(self, any, ListenOptions::default())
     }
 
-    /// Connects to `remote`.
+    /// Connects to `remote`: an address, or a name and a port.
     ///
     /// # Errors
-    /// [`Error::Tcp`] that tells refused, unreachable and timed out apart.
-    pub async fn connect(&self, remote: SocketAddr) -> Result<TcpStream, Error> {
-        TcpStream::connect(self, remote).await
+    /// [`Error::Tcp`] that tells refused, unreachable and timed out apart; [`Error::Dns`].
+    pub async fn connect(&self, remote: impl Endpoint) -> Result<TcpStream, Error> {
+        remote.connect(self).await
     }
 
     /// Opens a UDP socket on a port of all our addresses, of both families; 0 takes any free one.

@@ -1,10 +1,13 @@
 //! The traits that other crates ask streams and networks for.
 
 use super::{Error, Net, ReadHalf, TcpStream, WriteHalf, conn::Conn};
-use crate::{Slice, tcp};
-use core::{future::poll_fn, net::SocketAddr};
+use crate::{Slice, dns, tcp};
+use core::{
+    future::poll_fn,
+    net::{IpAddr, SocketAddr},
+};
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
-use embedded_nal_async::TcpConnect;
+use embedded_nal_async::{AddrType, Dns, TcpConnect};
 
 impl embedded_io_async::Error for Error {
     fn kind(&self) -> ErrorKind {
@@ -13,7 +16,7 @@ impl embedded_io_async::Error for Error {
             tcp::Error::Reset => ErrorKind::ConnectionReset,
             tcp::Error::Refused => ErrorKind::ConnectionRefused,
             tcp::Error::TimedOut => ErrorKind::TimedOut,
-            tcp::Error::Aborted => ErrorKind::ConnectionAborted,
+            tcp::Error::Aborted | tcp::Error::AddressRemoved => ErrorKind::ConnectionAborted,
             tcp::Error::Closed | tcp::Error::NotConnected => ErrorKind::NotConnected,
             tcp::Error::AddressInUse => ErrorKind::AddrInUse,
             tcp::Error::InvalidAddress => ErrorKind::InvalidInput,
@@ -117,7 +120,7 @@ fn io_error(error: Error) -> std::io::Error {
         Error::Tcp(tcp::Error::Refused) => K::ConnectionRefused,
         Error::Tcp(tcp::Error::TimedOut) => K::TimedOut,
         Error::Tcp(tcp::Error::Unreachable) => K::HostUnreachable,
-        Error::Tcp(tcp::Error::Aborted) => K::ConnectionAborted,
+        Error::Tcp(tcp::Error::Aborted | tcp::Error::AddressRemoved) => K::ConnectionAborted,
         Error::Tcp(tcp::Error::Closed | tcp::Error::NotConnected) => K::NotConnected,
         Error::Tcp(tcp::Error::AddressInUse) => K::AddrInUse,
         _ => K::Other,
@@ -131,5 +134,31 @@ impl TcpConnect for Net {
 
     async fn connect(&self, remote: SocketAddr) -> Result<TcpStream, Error> {
         TcpStream::connect(self, remote).await
+    }
+}
+
+impl Dns for Net {
+    type Error = Error;
+
+    async fn get_host_by_name(&self, host: &str, family: AddrType) -> Result<IpAddr, Error> {
+        let addresses = self.lookup(host).await?;
+        let fits = |address: &IpAddr| match family {
+            AddrType::IPv4 => address.is_ipv4(),
+            AddrType::IPv6 => address.is_ipv6(),
+            AddrType::Either => true,
+        };
+        addresses.into_iter().find(fits).ok_or(Error::Dns(dns::Error::NoAddress))
+    }
+
+    async fn get_host_by_address(
+        &self,
+        address: IpAddr,
+        result: &mut [u8],
+    ) -> Result<usize, Error> {
+        let name = self.lookup_name(address).await?;
+        // The trait has 255 bytes for it; a name is never longer, but may be written so.
+        let room = result.get_mut(..name.len()).ok_or(Error::Dns(dns::Error::InvalidName))?;
+        room.copy_from_slice(name.as_bytes());
+        Ok(name.len())
     }
 }

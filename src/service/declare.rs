@@ -8,6 +8,7 @@ use crate::{
     net::{Net, Publish},
     rt::{Link, Platform, Rt},
     stack::Stack,
+    time::Duration,
 };
 use alloc::{
     boxed::Box,
@@ -16,6 +17,9 @@ use alloc::{
     vec::Vec,
 };
 use core::fmt;
+
+/// How long a service waits for an address before it starts without.
+const START: Duration = Duration::from_secs(11);
 
 /// A kind of device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,8 +138,11 @@ impl Declared for Net {
         let (info, pool) = (device.info().clone(), device.pool().clone());
         devices.pool.get_or_insert(pool.clone());
         let stack = Stack::new(&config, &info, pool, rt.random().bytes(), rt.now());
-        let addresses: Vec<String> =
+        let mut addresses: Vec<String> =
             config.addresses.iter().map(|cidr| format!("{cidr}")).collect();
+        if config.dhcp {
+            addresses.insert(0, "DHCP".into());
+        }
         log::info!("{name}: {} on {} by {}", addresses.join(" "), info.mac, info.io_mode);
         let net = Net::new(rt.clone(), stack, &info, publish);
         links.push(Link { device, net: net.clone() });
@@ -151,6 +158,19 @@ impl Declared for Block {
         let block = Block::new(sectors, devices.rt.clone(), devices.pool.clone());
         log::info!("{name}: {} sectors of {} bytes", block.sectors(), block.sector_size());
         Ok(block)
+    }
+}
+
+/// Waits until each network has an address. A service starts without one when no DHCP server
+/// answers: it may have other networks or families, and gets the address when one does.
+async fn start(rt: Rt, nets: Vec<Net>) {
+    let all = async {
+        for net in &nets {
+            net.configured().await;
+        }
+    };
+    if rt.timeout(START, all).await.is_none() {
+        log::warn!("no DHCP server has answered; the service starts, and goes on asking");
     }
 }
 
@@ -177,7 +197,13 @@ where
         }
     };
     let mut links = devices.links;
+    let nets: Vec<Net> = links.iter().map(|link| link.net.clone()).collect();
+    let ready = start(rt.clone(), nets);
     let main = main(attached, Env { rt: rt.clone(), args });
+    let main = async move {
+        ready.await;
+        main.await
+    };
     let (outcome, left) = rt.run(&mut links, main);
     for link in &links {
         link.net.publish_stats(link.device.stats());

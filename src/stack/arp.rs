@@ -77,8 +77,9 @@ impl Stack {
         }
     }
 
-    fn give_up_address(&mut self, _now: Instant, address: Ipv4Addr) {
+    fn give_up_address(&mut self, now: Instant, address: Ipv4Addr) {
         self.remove_address(address.into());
+        self.dhcp_conflict(now, address);
     }
 
     /// Probes and announcements that are due.
@@ -91,6 +92,7 @@ impl Stack {
                     let verified = AddressState::Preferred;
                     self.ip.addresses.update(address.into(), |known| known.state = verified);
                     self.ip.changed();
+                    self.dhcp_verified(now, address);
                 }
             }
         }

@@ -18,6 +18,11 @@ pub struct Config {
     pub probe_ipv4: bool,
     /// How IPv6 configures itself.
     pub ipv6: Ipv6,
+    /// Whether a DHCP server is asked for an IPv4 address; `addresses` and `gateway4` are then used
+    /// for want of one.
+    pub dhcp: bool,
+    /// Name servers, asked before those that DHCP and routers tell of.
+    pub dns: Vec<IpAddr>,
     /// Largest IP packet, if smaller than the device's.
     pub mtu: Option<u16>,
     /// Limits and defaults of TCP.
@@ -71,6 +76,8 @@ impl Default for Config {
             gateway6: None,
             probe_ipv4: false,
             ipv6: Ipv6::default(),
+            dhcp: false,
+            dns: Vec::new(),
             mtu: None,
             tcp: tcp::Config::default(),
         }

@@ -61,7 +61,8 @@ impl Stack {
         let for_us = match unicast {
             true => to.is_unicast(),
             false if group && header.protocol == igmp::PROTOCOL => true,
-            false => (group || broadcast) && header.protocol == wire::udp::PROTOCOL,
+            false if group || broadcast => header.protocol == wire::udp::PROTOCOL,
+            false => self.is_for_dhcp(to, &header, packet),
         };
         if !for_us {
             self.stats.dropped_ip_foreign += 1;

@@ -2,14 +2,23 @@
 
 use super::{Config, Stack};
 use crate::{
-    ip::{Address, AddressState, Cidr, Origin, Preference, Route, TableError},
+    dns::Source,
+    ip::{
+        Address, AddressState, Cidr, Origin, Pace, Preference, Route, TableError, sort_destinations,
+    },
     time::Instant,
 };
 use core::net::IpAddr;
 
 impl Stack {
     pub(super) fn configure(&mut self, config: &Config, now: Instant) {
-        for cidr in &config.addresses {
+        self.dns.set(Source::Configured, config.dns.iter().copied());
+        if config.dhcp {
+            self.start_dhcp(config, now);
+        }
+        // With DHCP, what is configured for IPv4 is for want of a lease.
+        let at_once = |address: &IpAddr| !(config.dhcp && address.is_ipv4());
+        for cidr in config.addresses.iter().filter(|cidr| at_once(&cidr.address)) {
             let mut address = Address::new(*cidr, Origin::Static);
             if config.probe_ipv4 && cidr.address.is_ipv4() {
                 address.state = AddressState::Tentative;
@@ -19,7 +28,7 @@ impl Stack {
             }
         }
         let gateways = [config.gateway4.map(IpAddr::V4), config.gateway6.map(IpAddr::V6)];
-        for gateway in gateways.into_iter().flatten() {
+        for gateway in gateways.into_iter().flatten().filter(at_once) {
             let route = Route {
                 preference: Preference::High,
                 ..Route::default_by(gateway, Origin::Static)
@@ -42,7 +51,13 @@ impl Stack {
         }
         if let IpAddr::V4(new) = address.cidr.address {
             match address.state {
-                AddressState::Tentative => self.ip.conflicts.probe(new, now, &mut self.random),
+                AddressState::Tentative => {
+                    let pace = match address.origin {
+                        Origin::Dhcp => Pace::Brief,
+                        _ => Pace::Thorough,
+                    };
+                    self.ip.conflicts.probe(new, pace, now, &mut self.random);
+                }
                 _ => self.ip.conflicts.announce(new, now),
             }
         }
@@ -56,6 +71,7 @@ impl Stack {
         if let IpAddr::V4(address) = address {
             self.ip.conflicts.forget(address);
         }
+        self.tcp.address_removed(address);
         if let Some(route) = on_link(&removed)
             && !self
                 .ip
@@ -87,8 +103,22 @@ impl Stack {
     }
 
     /// Our addresses that are in use or on their way to be.
-    pub fn addresses(&self) -> impl Iterator<Item = &Address> {
+    pub fn addresses(&self) -> impl Iterator<Item = &Address> + Clone {
         self.ip.addresses.iter()
+    }
+
+    /// Sorts a peer's addresses: those to be tried first come first.
+    pub(crate) fn sort_destinations(&self, addresses: &mut [IpAddr]) {
+        sort_destinations(addresses, |to| self.ip.route(to).map(|(source, _)| source));
+    }
+
+    /// Whether there are addresses for more than the link, of IPv6 and IPv4; both where there are
+    /// none at all.
+    pub(crate) fn families(&self) -> (bool, bool) {
+        let mut usable = self.addresses().filter(|address| address.origin != Origin::LinkLocal);
+        let ipv6 = usable.clone().any(|address| address.cidr.address.is_ipv6());
+        let ipv4 = usable.any(|address| address.cidr.address.is_ipv4());
+        if ipv6 || ipv4 { (ipv6, ipv4) } else { (true, true) }
     }
 
     /// The routes, in no order.
@@ -132,7 +162,7 @@ impl Stack {
 
 /// The route to an address's neighbours. RFC 5942, section 4: an address from a router says
 /// nothing about who is a neighbour.
-fn on_link(address: &Address) -> Option<Route> {
+pub(super) fn on_link(address: &Address) -> Option<Route> {
     let whole = if address.cidr.address.is_ipv4() { 32 } else { 128 };
     let advertised = matches!(address.origin, Origin::Router | Origin::Temporary);
     let usual = address.cidr.prefix < whole && !advertised;

@@ -3,6 +3,7 @@
 
 mod arp;
 mod config;
+mod dhcp;
 mod icmpv4;
 mod igmp;
 mod ipv4;
@@ -16,6 +17,7 @@ pub use stats::Stats;
 use crate::{
     Pool, Slice,
     device::{DeviceInfo, DeviceStats},
+    dns::Servers,
     frame::{Chain, RxMeta, RxQueue, TxQueue},
     igmp::Igmp,
     ip::{Ip, Output, reassembly::Reassembly},
@@ -47,6 +49,9 @@ pub struct Stack {
     stats: Stats,
     icmp_budget: icmpv4::Budget,
     device: DeviceStats,
+    /// Name servers, for whoever resolves names.
+    pub(crate) dns: Servers,
+    dhcp: Option<alloc::boxed::Box<dhcp::Dhcp>>,
 }
 
 impl Stack {
@@ -73,6 +78,8 @@ impl Stack {
             stats: Stats::default(),
             icmp_budget: icmpv4::Budget::new(now),
             device: DeviceStats::default(),
+            dns: Servers::default(),
+            dhcp: None,
         };
         stack.configure(config, now);
         stack
@@ -112,6 +119,7 @@ impl Stack {
     /// Runs the timers that are due and sends what may be sent.
     pub fn poll(&mut self, now: Instant, tx: &mut TxQueue) {
         self.expire(now);
+        self.poll_dhcp(now, tx);
         self.ip.poll(now, tx);
         self.expire_fragments(now, tx);
         self.poll_conflicts(now, tx);
@@ -131,6 +139,7 @@ impl Stack {
             self.reassembly.poll_at(),
             self.igmp.poll_at(),
             self.tcp.poll_at(),
+            self.dhcp_poll_at(),
         ];
         due.into_iter().flatten().min()
     }
@@ -218,6 +227,7 @@ impl Stack {
     /// Every counter by its name.
     pub fn stats(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let (ip, udp, tcp) = (&self.ip.stats, &self.udp.stats, self.tcp.stats());
+        let dhcp = self.dhcp_stats();
         let copied = self.stats.payload_bytes_copied
             + tcp.payload_bytes_copied
             + ip.payload_bytes_copied
@@ -234,6 +244,12 @@ impl Stack {
             ("ip_fragmented", ip.fragmented),
             ("ip_fragments_sent", ip.fragments_sent),
             ("neighbor_lost", ip.neighbor_lost),
+            ("dhcp_sent", dhcp.sent),
+            ("dhcp_received", dhcp.received),
+            ("dhcp_dropped", dhcp.dropped),
+            ("dhcp_leases", dhcp.leases),
+            ("dhcp_declined", dhcp.declined),
+            ("dhcp_expired", dhcp.expired),
         ]
         .into_iter()
         .chain(udp.named())

@@ -14,6 +14,8 @@ pub enum Error {
     TimedOut,
     /// The network reported the peer or its port unreachable.
     Unreachable,
+    /// The connection's address is not ours any more: its lease or its lifetime has ended.
+    AddressRemoved,
     /// This side aborted the connection.
     Aborted,
     /// The handle is stale, or that direction of the connection is closed.
@@ -35,6 +37,9 @@ impl fmt::Display for Error {
             Error::Refused => "connection refused: check that the service listens on that port",
             Error::TimedOut => "connection timed out: the peer does not answer",
             Error::Unreachable => "unreachable: check the route and the peer's address",
+            Error::AddressRemoved => {
+                "our address was removed: its lease or lifetime ended; connect again"
+            }
             Error::Aborted => "connection aborted",
             Error::Closed => "connection closed",
             Error::NotConnected => "not connected yet: wait for the connection to be established",

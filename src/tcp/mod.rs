@@ -23,6 +23,7 @@
 #![forbid(unsafe_code)]
 
 mod ack;
+mod address;
 mod arrive;
 mod cc;
 mod config;
