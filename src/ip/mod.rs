@@ -24,5 +24,6 @@ pub use error::{IcmpError, IcmpErrorKind};
 pub(crate) use groups::{Groups, group_mac};
 pub use network::{Ecn, Flow, Incoming, Network, Outgoing, Path, SendError, Unreachable};
 pub(crate) use output::{Ip, Output};
+pub(crate) use pmtu::{MIN_V4, lower_plateau};
 pub(crate) use routes::Routes;
 pub use routes::{Preference, Route};

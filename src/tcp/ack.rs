@@ -90,6 +90,7 @@ impl Conn {
         }
         self.recovery.rack.on_round(progress.dsack, self.snd_una, self.snd_nxt);
         self.judge_probe(cx, &progress);
+        self.judge_mtu_probe(now);
         let phase = self.recovery.phase;
         let was_open = phase == Phase::Open;
         let lost = if was_open && self.board.is_clean() && self.sack_ok {

@@ -4,12 +4,9 @@ use super::{
     conn::Conn, core::Core, demux::Tuple, error::Error, receive::Tcp, state::State, timers::Rtx,
 };
 use crate::{
-    ip::{IcmpError, IcmpErrorKind, Network},
+    ip::{IcmpError, IcmpErrorKind, MIN_V4, Network, lower_plateau},
     wire::tcp::SeqNum,
 };
-
-/// RFC 8899, 5.1.2: the size that every path is taken to carry (BASE_PLPMTU).
-const BASE_MTU: u16 = 1280;
 
 impl Tcp {
     /// Takes an ICMP error about one of our segments; whether it is about one that is in flight.
@@ -45,9 +42,13 @@ impl Conn {
         match kind {
             IcmpErrorKind::TooBig(mtu) => {
                 // RFC 1191, section 5: a router that names no MTU; the next lower plateau.
-                let mtu = if mtu == 0 { self.lower_plateau() } else { mtu };
+                let mtu = if mtu == 0 { lower_plateau(self.path_mtu.into()) } else { mtu };
                 let least = if self.flow.remote.is_ipv4() { 68 } else { 1280 };
-                if mtu >= least && self.shrink_path_mtu(mtu) {
+                // RFC 8201, section 4 and RFC 1191, section 3: less is none. Below MIN_V4 the
+                // network lets routers cut packets instead.
+                let floor = if self.flow.remote.is_ipv4() { MIN_V4 } else { 1280 };
+                if mtu >= least && self.shrink_path_mtu(mtu.max(floor)) {
+                    self.path_narrowed(cx.now);
                     self.repacketise(cx);
                 }
             }
@@ -62,11 +63,6 @@ impl Conn {
         }
     }
 
-    fn lower_plateau(&self) -> u16 {
-        let plateaus = [32_000, 17_914, 8166, 4352, 2002, 1492, 1006, 508, 296];
-        plateaus.into_iter().find(|&p| p < self.path_mtu).unwrap_or(68)
-    }
-
     /// What is in flight in segments that are too big now is sent again, without a reduction of
     /// the window: it was not congestion.
     fn repacketise(&mut self, cx: &mut Core) {
@@ -78,15 +74,6 @@ impl Conn {
         self.timers.rtx_kind = Rtx::Rto;
         self.timers.rtx = cx.now + self.rtt.rto();
         self.want_output(cx);
-    }
-
-    /// RFC 8899, 4.3: full segments time out again and again, and nothing says why: a smaller
-    /// size is tried.
-    pub(crate) fn suspect_black_hole(&mut self) {
-        let full = self.board.front().is_some_and(|s| s.len >= self.mss);
-        if full && self.rtt.backoff >= 2 && self.path_mtu > BASE_MTU {
-            self.shrink_path_mtu((self.path_mtu / 2).max(BASE_MTU));
-        }
     }
 
     /// The network has no way to the peer: final for an attempt to connect, else a soft error.

@@ -17,6 +17,7 @@
 //! | `output`, `emit` | 3.8: what is sent when; how a segment is built |
 //! | `timers`, `rtt`, `wheel` | RFC 6298, persist, delayed ACK, keep-alive, 2 MSL |
 //! | `recovery`, `rack`, `tlp`, `scoreboard` | RFC 6675, 8985, 6937, 5682, 6582 |
+//! | `plpmtud`, `icmp` | path MTUs: RFC 4821, 8899; 1191, 8201, 5927 |
 //! | `cc` | congestion control |
 //! | `send_queue`, `recv_queue` | the two streams |
 //! | `socket` | 3.10.1 - 3.10.6: what the application calls |
@@ -37,6 +38,7 @@ mod info;
 mod listen;
 mod listener;
 mod output;
+mod plpmtud;
 mod rack;
 mod rate;
 mod receive;

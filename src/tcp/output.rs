@@ -74,6 +74,7 @@ impl Conn {
                     if !self.shrink_path_mtu(mtu) {
                         return Turn::Done;
                     }
+                    self.path_narrowed(cx.now);
                 }
                 Err(Stop::Failed(SendError::Unreachable)) => {
                     self.on_unreachable(cx);
@@ -328,6 +329,11 @@ impl Conn {
                 return Err(Stop::Nothing);
             }
         }
+        if self.may_probe_mtu(cx.now)
+            && let Some(len) = self.probe_len(net, data, window, room, cx.now)
+        {
+            return self.send_mtu_probe(cx, net, len);
+        }
         if len > room {
             len = room / self.mss * self.mss;
             if len == 0 {
@@ -343,6 +349,32 @@ impl Conn {
             return Err(Stop::Nothing);
         }
         self.send_new_segment(cx, net, len, with_fin)
+    }
+
+    /// Sends one segment that is larger than what is known to work.
+    fn send_mtu_probe<N: Network>(
+        &mut self,
+        cx: &mut Core,
+        net: &mut N,
+        len: u32,
+    ) -> Result<(), Stop> {
+        let whole = emit::fitting(self.send.range(self.snd_nxt, len as usize)) as u32 == len;
+        let mss = core::mem::replace(&mut self.mss, len);
+        let sent =
+            if whole { self.send_new_segment(cx, net, len, false) } else { Err(Stop::Nothing) };
+        self.mss = mss;
+        match sent {
+            Err(Stop::Failed(SendError::TooBig(_)) | Stop::Nothing) => {
+                // The link does not carry it: nothing was lost, and the search is over.
+                self.probe_refused(cx.now);
+                Ok(())
+            }
+            Err(Stop::Failed(error)) => {
+                self.probe_unsent();
+                Err(Stop::Failed(error))
+            }
+            Ok(()) => Ok(()),
+        }
     }
 
     /// Sender's silly window avoidance and Nagle (RFC 9293, 3.8.6.2.1 and 3.7.4): how much of

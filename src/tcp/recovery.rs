@@ -122,6 +122,7 @@ impl Conn {
             self.detect_reno(progress);
         }
         let lost = (self.board.lost() - self.board.resent()).saturating_sub(lost_before);
+        let lost = self.forgive_mtu_probe(cx, lost);
         if lost > 0 && matches!(self.recovery.phase, Phase::Open | Phase::Reduced) {
             self.enter_recovery(cx);
         }
@@ -157,7 +158,8 @@ impl Conn {
         self.timers.reorder = NEVER;
         let before = self.board.lost() - self.board.resent();
         self.detect_losses(cx);
-        let lost = self.board.lost() - self.board.resent() > before;
+        let lost = (self.board.lost() - self.board.resent()).saturating_sub(before);
+        let lost = self.forgive_mtu_probe(cx, lost) > 0;
         if lost && matches!(self.recovery.phase, Phase::Open | Phase::Reduced) {
             self.enter_recovery(cx);
             self.reduce_proportionally(0, &Progress::default(), 1);

@@ -48,6 +48,11 @@ impl Sent {
     pub(crate) fn end(&self) -> SeqNum {
         self.seq + self.len
     }
+
+    /// Deemed lost, and not sent again yet.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.mark & (Mark::LOST | Mark::RESENT) == Mark::LOST
+    }
 }
 
 #[derive(Default)]

@@ -195,7 +195,7 @@ impl Conn {
             // RFC 3168, 6.1.1.1: a SYN that gets no answer is sent again without ECN.
             self.ecn_requested = false;
         }
-        self.suspect_black_hole();
+        self.suspect_black_hole(cx.now);
         self.enter_loss(cx);
         self.rtt.backoff = self.rtt.backoff.saturating_add(1);
         self.restart_rtx(cx);

@@ -8,6 +8,7 @@ mod ecn;
 mod handshake;
 mod icmp;
 mod options;
+mod plpmtud;
 mod recovery;
 mod security;
 mod timers;

@@ -1,0 +1,53 @@
+//! What UDP costs: a datagram of 64 bytes is parsed, demultiplexed, taken from its socket, and one
+//! is built and sent back, by the stack alone; smoltcp beside it.
+//!
+//! `--datagrams=N` echoes that many and exits, for an instruction count:
+//! `valgrind --tool=callgrind target/release/deps/udp_stack-* --datagrams=20000`, with the count
+//! for half as many subtracted; `smoltcp` behind it counts smoltcp's.
+
+#[path = "udp_stack/smoltcp.rs"]
+mod peer;
+#[path = "udp_stack/zerohop.rs"]
+mod stack;
+
+use criterion::{Criterion, Throughput};
+
+/// Bytes of a datagram.
+pub const DATA: usize = 64;
+/// Datagrams that arrive together.
+pub const BATCH: usize = 32;
+
+fn echo(c: &mut Criterion) {
+    let mut group = c.benchmark_group("udp_echo_64_bytes");
+    group.throughput(Throughput::Elements(BATCH as u64));
+    for (name, checksums) in [("checksums_offloaded", false), ("checksums", true)] {
+        let mut host = stack::Host::new(checksums);
+        group.bench_function(format!("zerohop/{name}"), |b| b.iter(|| host.echo()));
+        let mut host = stack::Host::new(checksums);
+        group.bench_function(format!("zerohop_in_place/{name}"), |b| b.iter(|| host.answer()));
+        let mut host = peer::Host::new(checksums);
+        group.bench_function(format!("smoltcp/{name}"), |b| b.iter(|| host.echo()));
+    }
+    group.finish();
+}
+
+fn main() {
+    let mut arguments = std::env::args();
+    if let Some(n) = arguments.find_map(|a| a.strip_prefix("--datagrams=")?.parse::<usize>().ok()) {
+        let rounds = n / BATCH;
+        match arguments.next().as_deref() {
+            Some("smoltcp") => {
+                let mut host = peer::Host::new(false);
+                (0..rounds).for_each(|_| host.echo());
+            }
+            _ => {
+                let mut host = stack::Host::new(false);
+                (0..rounds).for_each(|_| host.echo());
+            }
+        }
+        return;
+    }
+    let mut criterion = Criterion::default().configure_from_args();
+    echo(&mut criterion);
+    criterion.final_summary();
+}
