@@ -13,6 +13,8 @@ pub mod host;
 pub mod hvt;
 mod igmp;
 pub mod ip;
+mod mld;
+mod ndp;
 mod neighbor;
 pub mod net;
 pub mod rt;

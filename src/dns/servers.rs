@@ -43,7 +43,6 @@ impl Servers {
     }
 
     /// Learns a server for a time (RFC 8106, section 5.1); no time at all forgets it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "router advertisements follow"))]
     pub(crate) fn advertised(&mut self, address: IpAddr, expiry: Option<Instant>, now: Instant) {
         let source = Source::Advertised;
         self.0.retain(|server| {

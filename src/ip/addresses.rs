@@ -21,6 +21,8 @@ pub enum Origin {
     Router,
     /// A router's advertisement, with an identifier that changes (RFC 8981).
     Temporary,
+    /// A router that knows a better way (RFC 4861, section 8); of routes only.
+    Redirect,
 }
 
 /// How far an address may be used (RFC 4862, section 2).
@@ -95,11 +97,17 @@ pub(crate) struct Addresses {
     own4: Vec<Ipv4Addr>,
     broadcast4: Vec<Ipv4Addr>,
     own6: Vec<Ipv6Addr>,
+    /// No life ends before.
+    due: Option<Instant>,
 }
 
 impl Addresses {
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Address> + Clone {
         self.list.iter()
+    }
+
+    pub(crate) fn get(&self, address: IpAddr) -> Option<&Address> {
+        self.list.iter().find(|a| a.cidr.address == address)
     }
 
     /// Adds an address, or replaces what is known of it.
@@ -136,21 +144,21 @@ impl Addresses {
 
     /// The next address whose life is over; and addresses become deprecated.
     pub(crate) fn expire(&mut self, now: Instant) -> Option<Address> {
+        if self.due.is_none_or(|due| due > now) {
+            return None;
+        }
         for address in &mut self.list {
             if address.state == AddressState::Preferred && address.preferred_until <= now {
                 address.state = AddressState::Deprecated;
             }
         }
+        self.rebuild();
         self.list.iter().find(|a| a.valid_until <= now).copied()
     }
 
     /// When [`Addresses::expire`] has something to do.
     pub(crate) fn expire_at(&self) -> Option<Instant> {
-        let next = |a: &Address| match a.state {
-            AddressState::Preferred => a.preferred_until.min(a.valid_until),
-            _ => a.valid_until,
-        };
-        self.list.iter().map(next).min().filter(|at| *at < Instant::NEVER)
+        self.due
     }
 
     /// Whether packets to `address` are for us alone.
@@ -187,6 +195,11 @@ impl Addresses {
         self.own4.clear();
         self.broadcast4.clear();
         self.own6.clear();
+        let next = |a: &Address| match a.state {
+            AddressState::Preferred => a.preferred_until.min(a.valid_until),
+            _ => a.valid_until,
+        };
+        self.due = self.list.iter().map(next).min().filter(|at| *at < Instant::NEVER);
         for address in self.list.iter().filter(|a| a.is_assigned()) {
             self.broadcast4.extend(address.cidr.broadcast());
             match address.cidr.address {

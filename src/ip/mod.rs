@@ -8,6 +8,7 @@ mod destinations;
 mod error;
 mod fragment;
 mod groups;
+pub(crate) mod icmpv6;
 mod network;
 mod output;
 mod pmtu;

@@ -67,6 +67,8 @@ pub(crate) struct Stats {
 
 impl Ip {
     pub(crate) fn new(mac: MacAddr, mtu: u16, offloads: Offloads, pool: Pool, key: [u8; 16]) -> Ip {
+        // So that unresolved neighbours do not hold the buffers that their answers need.
+        let max_waiting = (pool.config().count / 8).min(128);
         Ip {
             mac,
             mtu,
@@ -78,7 +80,7 @@ impl Ip {
             routes: Routes::default(),
             groups: Groups::default(),
             conflicts: Conflicts::default(),
-            neighbors: Neighbors::default(),
+            neighbors: Neighbors::new(max_waiting),
             path_mtus: PathMtus::default(),
             stats: Stats::default(),
             idents: Idents::new(key),
@@ -139,7 +141,10 @@ impl Ip {
     }
 
     pub(crate) fn solicit(&mut self, solicit: Solicit, tx: &mut TxQueue) {
-        let IpAddr::V4(target) = solicit.target else { return };
+        let target = match solicit.target {
+            IpAddr::V4(target) => target,
+            IpAddr::V6(target) => return self.solicit6(target, solicit, tx),
+        };
         let Some(sender) = self.addresses.source4(target) else { return };
         let target_mac = solicit.to.unwrap_or_default();
         let operation = Operation::Request;
@@ -264,14 +269,15 @@ impl Output<'_> {
         };
         let (lookup, cache) = self.ip.neighbors.lookup(hop, self.now);
         flow.cache = cache;
-        let (found, solicit) = match lookup {
-            Lookup::Known(mac, solicit) => (Ok(mac), solicit),
-            Lookup::Unknown(solicit) => (Err(hop), solicit),
-        };
-        if let Some(solicit) = solicit {
-            self.ip.solicit(solicit, self.tx);
-        }
-        Ok(found)
+        Ok(match lookup {
+            Lookup::Known(mac) => Ok(mac),
+            Lookup::Unknown(solicit) => {
+                if let Some(solicit) = solicit {
+                    self.ip.solicit(solicit, self.tx);
+                }
+                Err(hop)
+            }
+        })
     }
 }
 

@@ -60,10 +60,12 @@ impl Route {
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
     list: Vec<Route>,
+    /// No life ends before.
+    due: Option<Instant>,
 }
 
 impl Routes {
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Route> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Route> + Clone {
         self.list.iter()
     }
 
@@ -82,6 +84,7 @@ impl Routes {
             None if room => self.list.push(route),
             None => return Err(TableError::Full),
         }
+        self.find_due();
         Ok(())
     }
 
@@ -94,7 +97,13 @@ impl Routes {
     pub(crate) fn retain(&mut self, keep: impl FnMut(&Route) -> bool) -> bool {
         let before = self.list.len();
         self.list.retain(keep);
+        self.find_due();
         self.list.len() < before
+    }
+
+    fn find_due(&mut self) {
+        let ends = self.list.iter().map(|route| route.valid_until);
+        self.due = ends.min().filter(|at| *at < Instant::NEVER);
     }
 
     /// The neighbour by which `remote` is reached. RFC 4191, section 3.2: of those whose router
@@ -112,19 +121,22 @@ impl Routes {
         Some(best.via.unwrap_or(remote))
     }
 
-    /// RFC 4861, section 6.3.6: after a router that does not answer, the others have their turn.
+    /// RFC 4861, section 6.3.6: after a router that does not answer, the others have their turn;
+    /// and who was redirected to it goes the old way again.
     pub(crate) fn router_lost(&mut self, router: IpAddr) {
+        let lost = |route: &Route| route.via.unwrap_or(route.prefix.address) == router;
+        self.retain(|route| route.origin != Origin::Redirect || !lost(route));
         self.list.sort_by_key(|route| route.via == Some(router));
     }
 
     /// Drops the routes whose life is over; whether there was one.
     pub(crate) fn expire(&mut self, now: Instant) -> bool {
-        self.retain(|route| route.valid_until > now)
+        self.due.is_some_and(|due| due <= now) && self.retain(|route| route.valid_until > now)
     }
 
     /// When [`Routes::expire`] has something to do.
     pub(crate) fn expire_at(&self) -> Option<Instant> {
-        self.list.iter().map(|route| route.valid_until).min().filter(|at| *at < Instant::NEVER)
+        self.due
     }
 }
 

@@ -29,7 +29,7 @@ impl Budget {
         Budget { tokens: BURST, filled: now }
     }
 
-    fn take(&mut self, now: Instant) -> bool {
+    pub(super) fn take(&mut self, now: Instant) -> bool {
         let passed = now.saturating_since(self.filled).as_nanos() / INTERVAL.as_nanos();
         if passed > 0 {
             self.tokens =

@@ -159,7 +159,7 @@ impl Stack {
                     let about = (icmpv4::kind::TIME_EXCEEDED, icmpv4::code::REASSEMBLY);
                     self.report(now, (local, remote), about, quote.as_slice(), tx);
                 }
-                _ => self.stats.icmp_limited += 1,
+                _ => self.fragments_expired(now, &start, tx),
             }
         }
     }

@@ -1,17 +1,27 @@
 //! Received IPv6 packets (RFC 8200).
 
-use super::Stack;
+use super::{Stack, extensions::Walk, icmpv6::Report};
 use crate::{
+    Slice,
     frame::{Chain, RxMeta, TxQueue},
     ip::{Ecn, Incoming, Output},
     time::Instant,
-    udp::Cast,
+    udp::{Cast, Verdict},
     wire::{
         MacAddr,
-        ipv6::{HEADER_LEN, Header, Malformed},
+        icmpv6::{self, code, kind},
+        ipv6::{HEADER_LEN, Header, Malformed, extension::Problem},
         tcp, udp,
     },
 };
+
+/// What is known of a packet beside its bytes.
+pub(super) struct Packet<'a> {
+    pub(super) header: &'a Header,
+    pub(super) incoming: Incoming,
+    /// It from its header on, for an error about it.
+    pub(super) quote: Slice,
+}
 
 impl Stack {
     pub(super) fn ipv6(
@@ -50,7 +60,6 @@ impl Stack {
             self.stats.dropped_ip_foreign += 1;
             return;
         }
-        packet.advance(HEADER_LEN);
         let incoming = Incoming {
             local: dst.into(),
             remote: src.into(),
@@ -58,17 +67,69 @@ impl Stack {
             csum: meta.csum,
             gso: meta.gso,
         };
-        match header.next_header {
+        if header.next_header == tcp::PROTOCOL {
+            packet.advance(HEADER_LEN);
+            self.tcp.receive(&mut Output { ip: &mut self.ip, tx, now }, &incoming, packet);
+            return;
+        }
+        let mut about = Packet { header: &header, incoming, quote: packet.first_slice() };
+        packet.advance(HEADER_LEN);
+        match self.walk(now, &mut about, packet) {
+            Ok(Some(walk)) => self.deliver6(now, &about, &walk, packet, tx),
+            Ok(None) => {}
+            Err(problem) => self.parameter_problem(now, &about, problem, tx),
+        }
+    }
+
+    /// Hands what is behind the extension headers to its protocol.
+    fn deliver6(
+        &mut self,
+        now: Instant,
+        about: &Packet<'_>,
+        walk: &Walk,
+        packet: &mut Chain,
+        tx: &mut TxQueue,
+    ) {
+        let Packet { header, incoming, quote } = about;
+        match walk.next {
             tcp::PROTOCOL => {
-                let mut net = Output { ip: &mut self.ip, tx, now };
-                self.tcp.receive(&mut net, &incoming, packet);
+                self.tcp.receive(&mut Output { ip: &mut self.ip, tx, now }, incoming, packet);
             }
             udp::PROTOCOL => {
                 packet.pull_up(udp::HEADER_LEN, &self.ip.pool);
-                let cast = if dst.is_multicast() { Cast::Many } else { Cast::One };
-                self.udp.receive(&incoming, cast, packet, &self.ip.pool);
+                let cast = if header.dst.is_multicast() { Cast::Many } else { Cast::One };
+                let verdict = self.udp.receive(incoming, cast, packet, &self.ip.pool);
+                if verdict == Verdict::NoPort {
+                    let report = Report::new(kind::UNREACHABLE, code::PORT);
+                    self.report6(now, header, report, quote, tx);
+                }
             }
-            _ => self.stats.dropped_ip_protocol += 1,
+            icmpv6::PROTOCOL => self.icmpv6(now, header, incoming, packet, tx),
+            _ => {
+                self.stats.dropped_ip_protocol += 1;
+                self.parameter_problem(now, about, walk.unknown(), tx);
+            }
+        }
+    }
+
+    fn parameter_problem(
+        &mut self,
+        now: Instant,
+        about: &Packet<'_>,
+        problem: Problem,
+        tx: &mut TxQueue,
+    ) {
+        let Problem { code, pointer, to_groups } = problem;
+        let report = Report { kind: kind::PARAMETER, code, pointer: pointer as u32, to_groups };
+        self.report6(now, about.header, report, &about.quote, tx);
+    }
+
+    /// Tells the sender of fragments, of which the first starts with `start`, that the others did
+    /// not arrive in time.
+    pub(super) fn fragments_expired(&mut self, now: Instant, start: &Slice, tx: &mut TxQueue) {
+        if let Ok(header) = Header::parse(start, usize::MAX) {
+            let report = Report::new(kind::TIME_EXCEEDED, code::REASSEMBLY);
+            self.report6(now, &header, report, start, tx);
         }
     }
 }

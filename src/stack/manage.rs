@@ -7,8 +7,9 @@ use crate::{
         Address, AddressState, Cidr, Origin, Pace, Preference, Route, TableError, sort_destinations,
     },
     time::Instant,
+    wire::ipv6::{ALL_NODES, solicited_node},
 };
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv6Addr};
 
 impl Stack {
     pub(super) fn configure(&mut self, config: &Config, now: Instant) {
@@ -27,6 +28,9 @@ impl Stack {
                 log::error!("{cidr}: {error}");
             }
         }
+        if config.ipv6.enabled {
+            self.start_ipv6(now);
+        }
         let gateways = [config.gateway4.map(IpAddr::V4), config.gateway6.map(IpAddr::V6)];
         for gateway in gateways.into_iter().flatten().filter(at_once) {
             let route = Route {
@@ -39,27 +43,77 @@ impl Stack {
         }
     }
 
-    /// Adds an address, and the route to its network unless a router decides about that. A
-    /// tentative one of IPv4 is used when nobody else turned out to have it (RFC 5227).
+    /// RFC 4862, section 5.3: the link-local address, and the group of all nodes.
+    fn start_ipv6(&mut self, now: Instant) {
+        let prefix = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
+        let Some(address) = self.ndp.identifiers.stable(prefix, 0) else { return };
+        let cidr = Cidr::new(address.into(), 64);
+        let started = self
+            .join_group(now, ALL_NODES.into())
+            .and_then(|()| self.add_ipv6(now, Address::new(cidr, Origin::LinkLocal), 0));
+        if let Err(error) = started {
+            log::error!("{cidr}: {error}");
+        }
+    }
+
+    /// Adds an address, and the route to its network unless a router decides about that. An IPv6
+    /// address, and a tentative one of IPv4, is used when nobody else turned out to have it (RFC
+    /// 4862, section 5.4; RFC 5227).
     ///
     /// # Errors
     /// [`TableError`]; nothing changed then.
     pub fn add_address(&mut self, now: Instant, address: Address) -> Result<(), TableError> {
-        self.ip.addresses.add(address)?;
-        if let Some(route) = on_link(&address) {
-            self.ip.routes.add(route)?;
-        }
-        if let IpAddr::V4(new) = address.cidr.address {
-            match address.state {
-                AddressState::Tentative => {
-                    let pace = match address.origin {
-                        Origin::Dhcp => Pace::Brief,
-                        _ => Pace::Thorough,
-                    };
-                    self.ip.conflicts.probe(new, pace, now, &mut self.random);
+        match address.cidr.address {
+            IpAddr::V6(_) => self.add_ipv6(now, address, 0),
+            IpAddr::V4(new) => {
+                self.add_to_tables(address)?;
+                match address.state {
+                    AddressState::Tentative => {
+                        let pace = match address.origin {
+                            Origin::Dhcp => Pace::Brief,
+                            _ => Pace::Thorough,
+                        };
+                        self.ip.conflicts.probe(new, pace, now, &mut self.random);
+                    }
+                    _ => self.ip.conflicts.announce(new, now),
                 }
-                _ => self.ip.conflicts.announce(new, now),
+                Ok(())
             }
+        }
+    }
+
+    /// Adds an IPv6 address from `at` on; as many of its kind before it as `failed` were others'.
+    pub(super) fn add_ipv6(
+        &mut self,
+        at: Instant,
+        address: Address,
+        failed: u8,
+    ) -> Result<(), TableError> {
+        let IpAddr::V6(v6) = address.cidr.address else { return Err(TableError::Invalid) };
+        if let Some(known) = self.ip.addresses.get(v6.into()) {
+            // It has its verification behind it, or is in the midst of it.
+            let state = known.state;
+            return self.add_to_tables(Address { state, ..address });
+        }
+        self.add_to_tables(Address { state: AddressState::Tentative, ..address })?;
+        if let Err(full) = self.join_group(at, solicited_node(v6).into()) {
+            self.ip.addresses.remove(v6.into());
+            return Err(full);
+        }
+        match self.ndp.config.dad_transmits {
+            0 => self.verified(at, v6),
+            transmits => self.ndp.dad.start(v6, transmits, at.max(self.ndp.begin), failed),
+        }
+        Ok(())
+    }
+
+    fn add_to_tables(&mut self, address: Address) -> Result<(), TableError> {
+        self.ip.addresses.add(address)?;
+        if let Some(route) = on_link(&address)
+            && let Err(error) = self.ip.routes.add(route)
+        {
+            self.ip.addresses.remove(address.cidr.address);
+            return Err(error);
         }
         self.ip.changed();
         Ok(())
@@ -68,8 +122,12 @@ impl Stack {
     /// Removes an address, and the route to its network if no other is in it; whether it was ours.
     pub fn remove_address(&mut self, address: IpAddr) -> bool {
         let Some(removed) = self.ip.addresses.remove(address) else { return false };
-        if let IpAddr::V4(address) = address {
-            self.ip.conflicts.forget(address);
+        match address {
+            IpAddr::V4(address) => self.ip.conflicts.forget(address),
+            IpAddr::V6(address) => {
+                self.ndp.dad.stop(address);
+                self.leave_group(self.ndp.begin, solicited_node(address).into());
+            }
         }
         self.tcp.address_removed(address);
         if let Some(route) = on_link(&removed)
@@ -131,20 +189,23 @@ impl Stack {
     /// # Errors
     /// [`TableError`] when it is no group, or there are too many.
     pub fn join_group(&mut self, now: Instant, group: IpAddr) -> Result<(), TableError> {
-        if self.ip.groups.join(group)?
-            && let IpAddr::V4(group) = group
-        {
-            self.igmp.changed(group, true, now);
+        if self.ip.groups.join(group)? {
+            self.group_changed(now, group, true);
         }
         Ok(())
     }
 
     /// Takes one join back.
     pub fn leave_group(&mut self, now: Instant, group: IpAddr) {
-        if self.ip.groups.leave(group)
-            && let IpAddr::V4(group) = group
-        {
-            self.igmp.changed(group, false, now);
+        if self.ip.groups.leave(group) {
+            self.group_changed(now, group, false);
+        }
+    }
+
+    fn group_changed(&mut self, now: Instant, group: IpAddr, joined: bool) {
+        match group {
+            IpAddr::V4(group) => self.igmp.changed(group, joined, now),
+            IpAddr::V6(group) => self.mld.changed(group, joined, now.max(self.ndp.begin)),
         }
     }
 

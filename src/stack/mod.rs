@@ -4,11 +4,17 @@
 mod arp;
 mod config;
 mod dhcp;
+mod extensions;
 mod icmpv4;
+mod icmpv6;
 mod igmp;
 mod ipv4;
 mod ipv6;
 mod manage;
+mod mld;
+mod ndp;
+mod router;
+mod slaac;
 mod stats;
 
 pub use config::{Config, Identifiers, Ipv6};
@@ -21,6 +27,8 @@ use crate::{
     frame::{Chain, RxMeta, RxQueue, TxQueue},
     igmp::Igmp,
     ip::{Ip, Output, reassembly::Reassembly},
+    mld::Mld,
+    ndp::Ndp,
     tcp::{self, Tcp},
     time::Instant,
     udp::{self, Target, Udp, UdpId},
@@ -48,6 +56,9 @@ pub struct Stack {
     random: ChaCha20Rng,
     stats: Stats,
     icmp_budget: icmpv4::Budget,
+    icmpv6_budget: icmpv4::Budget,
+    ndp: Ndp,
+    mld: Mld,
     device: DeviceStats,
     /// Name servers, for whoever resolves names.
     pub(crate) dns: Servers,
@@ -64,8 +75,9 @@ impl Stack {
         now: Instant,
     ) -> Stack {
         let mtu = config.mtu.map_or(info.mtu, |mtu| mtu.min(info.mtu));
-        let mut random = [0; 32];
-        random[..16].copy_from_slice(&key(&seed, b"delays"));
+        let mut delays = [0; 32];
+        delays[..16].copy_from_slice(&key(&seed, b"delays"));
+        let mut random = ChaCha20Rng::from_seed(delays);
         let mut stack = Stack {
             tcp: Tcp::new(config.tcp.bounded_by(&pool), seed, now),
             // What waits for applications the device cannot receive into.
@@ -74,9 +86,12 @@ impl Stack {
             chain: Chain::new(),
             reassembly: Reassembly::default(),
             igmp: Igmp::default(),
-            random: ChaCha20Rng::from_seed(random),
             stats: Stats::default(),
             icmp_budget: icmpv4::Budget::new(now),
+            icmpv6_budget: icmpv4::Budget::new(now),
+            ndp: Ndp::new(&config.ipv6, info.mac, &mut random, now),
+            random,
+            mld: Mld::default(),
             device: DeviceStats::default(),
             dns: Servers::default(),
             dhcp: None,
@@ -111,8 +126,10 @@ impl Stack {
         match ethertype {
             Some(EtherType::Ipv4) => self.ipv4(now, dst, meta, frame, tx),
             Some(EtherType::Arp) => self.arp(now, frame, tx),
-            Some(EtherType::Ipv6) => self.ipv6(now, dst, meta, frame, tx),
-            None => self.stats.dropped_ethertype += 1,
+            Some(EtherType::Ipv6) if self.ndp.config.enabled => {
+                self.ipv6(now, dst, meta, frame, tx)
+            }
+            Some(EtherType::Ipv6) | None => self.stats.dropped_ethertype += 1,
         }
     }
 
@@ -120,6 +137,8 @@ impl Stack {
     pub fn poll(&mut self, now: Instant, tx: &mut TxQueue) {
         self.expire(now);
         self.poll_dhcp(now, tx);
+        self.mld_poll(now, tx);
+        self.ndp_poll(now, tx);
         self.ip.poll(now, tx);
         self.expire_fragments(now, tx);
         self.poll_conflicts(now, tx);
@@ -138,6 +157,8 @@ impl Stack {
             ip.conflicts.poll_at(),
             self.reassembly.poll_at(),
             self.igmp.poll_at(),
+            self.ndp.poll_at(),
+            self.mld.poll_at(),
             self.tcp.poll_at(),
             self.dhcp_poll_at(),
         ];

@@ -43,12 +43,28 @@ counters! {
     dropped_ip_foreign,
     /// For a multicast group that nobody has joined.
     dropped_ip_group,
+    /// An extension header that is malformed, refused or one too many.
+    dropped_ip_extension,
     /// A protocol that is not known.
     dropped_ip_protocol,
     /// A malformed ICMP message.
     dropped_icmp,
     /// A malformed IGMP message.
     dropped_igmp,
+    /// A neighbour discovery message that may come from beyond the link.
+    dropped_ndp_hop_limit,
+    /// A neighbour discovery message that is malformed or against the rules.
+    dropped_ndp,
+    /// A multicast listener query that is malformed or against the rules.
+    dropped_mld,
+    /// Addresses not used: another host has them.
+    dad_duplicates,
+    /// Advertisements by others of IPv6 addresses in use here.
+    address_conflicts,
+    /// Router advertisements taken.
+    router_advertisements,
+    /// Redirects taken.
+    redirects,
     /// Echo requests answered.
     icmp_echoes,
     /// ICMP errors received about our packets.

@@ -1,5 +1,7 @@
 //! IPv6 headers (RFC 8200).
 
+pub mod extension;
+
 use core::net::Ipv6Addr;
 use zerocopy::{
     FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
@@ -85,4 +87,20 @@ impl Header {
         };
         zerocopy::transmute!(raw)
     }
+}
+
+/// The group that all nodes of a link listen to.
+pub const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+/// The group that all routers of a link listen to.
+pub const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
+
+/// The group that whoever has `address` listens to (RFC 4291, section 2.7.1).
+pub const fn solicited_node(address: Ipv6Addr) -> Ipv6Addr {
+    let [.., a, b] = address.segments();
+    Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00 | a & 0xff, b)
+}
+
+/// Whether `address` is for one link only (RFC 4291, section 2.5.6).
+pub const fn is_link_local(address: Ipv6Addr) -> bool {
+    address.segments()[0] & 0xffc0 == 0xfe80
 }
