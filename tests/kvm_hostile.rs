@@ -158,6 +158,25 @@ fn nothing_is_written_for_a_guest_where_it_may_not_write_itself() {
 }
 
 #[test]
+fn text_is_read_only_for_a_guest_at_either_level() {
+    need!(testbed::kvm(), testbed::taps(), testbed::tool("cc"));
+    let mut bench = Bench::new("owntext");
+    let ended = bench.boot(&[], "1-own-text").wait().unwrap();
+    assert_eq!(ended.code, Some(255), "{}", ended.output);
+    assert!(ended.output.contains("write of address 0x100000: not allowed"), "{}", ended.output);
+    // An image that does not know rings starts at CPL0, where it owns its page tables.
+    let mut bytes = fs::read(&bench.image).unwrap();
+    let kind = (1u32 << 30 | 0x5a52).to_le_bytes();
+    let at = bytes.windows(4).position(|w| w == kind).unwrap();
+    bytes[at] ^= 1;
+    bench.image = bench.dir.join("supervisor.hvt");
+    fs::write(&bench.image, bytes).unwrap();
+    let ended = bench.boot(&[], "1-own-text").wait().unwrap();
+    assert_eq!(ended.code, Some(1), "{}", ended.output);
+    assert!(ended.output.contains("host/guest translation fault"), "{}", ended.output);
+}
+
+#[test]
 fn frames_as_long_as_memory_take_none_of_the_tenders() {
     need!(testbed::kvm(), testbed::taps(), testbed::tool("cc"));
     let bench = Bench::new("long");

@@ -79,7 +79,7 @@ pub(crate) fn prepare(
     match level {
         Level::Supervisor => {
             memory.write_words(GDT, &[0, KERNEL_CODE, KERNEL_DATA])?;
-            supervisor_tables(memory, image)
+            supervisor_tables(memory)
         }
         Level::User => {
             memory.write_words(
@@ -115,7 +115,7 @@ fn boot_info(memory: &Memory, image: &Image, tsc_hz: u64, args: &[String]) -> Re
     memory.write(cmdline_at, cmdline.as_bytes())
 }
 
-fn supervisor_tables(memory: &Memory, image: &Image) -> Result<(), String> {
+fn supervisor_tables(memory: &Memory) -> Result<(), String> {
     memory.write_words(PML4, &[PDPT | PRESENT | WRITE])?;
     for gib in 0..4 {
         memory.write_words(PDPT + gib * 8, &[(PD0 + gib * PAGE) | PRESENT | WRITE])?;
@@ -126,35 +126,17 @@ fn supervisor_tables(memory: &Memory, image: &Image) -> Result<(), String> {
         memory.write_words(PD0 + gib * PAGE, &pages)?;
     }
     memory.write_words(PD0, &[PT0 | PRESENT | WRITE])?;
+    // The image's text is kept from being written by the host's mapping: a guest at CPL0 could
+    // change these tables.
     let low: Vec<u64> = (0..512)
         .map(|i| i * PAGE)
         .map(|at| match at {
             _ if at < BOOT_INFO => 0,
             _ if at < LOW_END => at | PRESENT,
-            _ => supervisor_page(at, image),
+            _ => at | PRESENT | WRITE,
         })
         .collect();
-    memory.write_words(PT0, &low)?;
-    // Text and constants above the first 2 MiB, as far as there is room for tables.
-    let mut next_table = TABLES;
-    for at in (LARGE..image.kernel_end).step_by(LARGE as usize) {
-        let pages: Vec<u64> = (0..512).map(|i| supervisor_page(at + i * PAGE, image)).collect();
-        if pages.iter().all(|page| page & WRITE != 0) || next_table == LOW_END {
-            continue;
-        }
-        memory.write_words(next_table, &pages)?;
-        memory.write_words(PD0 + at / LARGE * 8, &[next_table | PRESENT | WRITE])?;
-        next_table += PAGE;
-    }
-    Ok(())
-}
-
-/// What a guest that starts at CPL0 may do with the page at `at`: not write to its text.
-fn supervisor_page(at: u64, image: &Image) -> u64 {
-    match image.segments.iter().find(|s| s.pages.contains(&at)) {
-        Some(segment) if !segment.writable => at | PRESENT,
-        _ => at | PRESENT | WRITE,
-    }
+    memory.write_words(PT0, &low)
 }
 
 /// What a guest at CPL3 may do with the page at `at`.

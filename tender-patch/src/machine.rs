@@ -67,6 +67,9 @@ pub(crate) fn run(config: Config) -> Result<u8, String> {
         size - boot::stack_size(size).min(64 << 10),
         boot::stack_size(size).min(64 << 10),
     );
+    for segment in image.segments.iter().filter(|segment| !segment.writable) {
+        memory.seal(&segment.pages)?;
+    }
     let calls = Calls { core_dir: core.as_ref().map(CoreDir::as_raw_fd) };
     let crash = Reporter { image: image.bytes, core };
     confine::drop_privileges(&config.identity)?;
@@ -197,8 +200,15 @@ fn run_vcpu(
             }
             Ok(VcpuExit::Hlt) => Left::Broken("the guest halted the processor".into()),
             Ok(VcpuExit::Shutdown) => Left::Broken("the guest took a triple fault".into()),
+            // Some KVMs take a write to a page that is only read for one to a device.
+            Ok(VcpuExit::MmioWrite(at, _)) if at < host.memory.size() => {
+                Left::Broken(format!("host/guest translation fault: gpa={at:#x}"))
+            }
             Ok(exit) => Left::Broken(format!("unhandled exit: {exit:?}")),
             Err(e) if matches!(e.errno(), libc::EINTR | libc::EAGAIN) => Left::Again,
+            Err(e) if e.errno() == libc::EFAULT => {
+                Left::Broken("host/guest translation fault".into())
+            }
             Err(e) => Left::Broken(format!("the vCPU could not run: {e}")),
         };
         host.stats.counters.exits.add(1);

@@ -107,6 +107,22 @@ impl Memory {
         Some(unsafe { RawMemory::new(base, len) })
     }
 
+    /// Takes the right to write the pages of `range` from this process, and so from the guest,
+    /// whatever its page tables say. Only pages that are not [`Memory::is_writable`] may be named:
+    /// nothing writes there for the guest.
+    pub(crate) fn seal(&self, range: &Range<u64>) -> Result<(), String> {
+        let len = range.end.saturating_sub(range.start);
+        let base = self.host(range.start, len).ok_or("a segment lies outside memory")?;
+        assert!(!self.is_writable(range), "what is sealed is never written");
+        // SAFETY: page-aligned mapped memory, to which no reference exists and which nothing here
+        // writes any more.
+        let done = unsafe { libc::mprotect(base.as_ptr().cast(), len as usize, libc::PROT_READ) };
+        if done == 0 {
+            return Ok(());
+        }
+        Err(format!("could not protect the image: {}", std::io::Error::last_os_error()))
+    }
+
     /// Makes the kernel map the pages of a range now, so that the guest's first touch costs no
     /// fault each. Best effort.
     pub(crate) fn populate(&self, address: u64, len: u64) {

@@ -368,6 +368,14 @@ static void act_time_text(u64 mem)
     out(0x501, (void *)0x100000);
 }
 
+/* Its own text, which no page table may let it write. */
+static void act_own_text(u64 mem)
+{
+    (void)mem;
+    *(volatile u8 *)0x100000 = 0x90;
+    say("written\n");
+}
+
 /* Frames of nearly all memory. */
 static void act_long(u64 mem)
 {
@@ -395,6 +403,7 @@ static const struct {
     {"read-text", act_read_text},
     {"read-tables", act_read_tables},
     {"time-text", act_time_text},
+    {"own-text", act_own_text},
     {"long", act_long},
     {"flood", act_flood},
 };
