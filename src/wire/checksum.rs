@@ -24,22 +24,30 @@ impl Checksum {
         let mut sum = Checksum::new();
         for address in [local, remote] {
             match address {
-                IpAddr::V4(a) => sum.add(&a.octets()),
-                IpAddr::V6(a) => sum.add(&a.octets()),
+                IpAddr::V4(a) => sum.word(u32::from_ne_bytes(a.octets()).into()),
+                IpAddr::V6(a) => {
+                    let octets = a.octets();
+                    let (words, _) = octets.as_chunks::<8>();
+                    words.iter().for_each(|word| sum.word(u64::from_ne_bytes(*word)));
+                }
             }
         }
-        sum.sum = plus(sum.sum, u32::from(protocol).to_be().into());
+        sum.word(u32::from(protocol).to_be().into());
         sum.with_len(len)
     }
 
     /// A pseudo-header of length zero with `len` put in.
     pub fn with_len(mut self, len: usize) -> Checksum {
-        self.sum = plus(self.sum, (len as u32).to_be().into());
+        self.word((len as u32).to_be().into());
         self
     }
 
-    /// Adds the bytes that follow.
     #[inline]
+    fn word(&mut self, word: u64) {
+        self.sum = plus(self.sum, word);
+    }
+
+    /// Adds the bytes that follow.
     pub fn add(&mut self, bytes: &[u8]) {
         let (blocks, short) = bytes.as_chunks::<BLOCK>();
         let mut sum = match blocks.len() {
@@ -62,7 +70,7 @@ impl Checksum {
         if let [last] = rest {
             sum = plus(sum, u16::from_ne_bytes([*last, 0]).into());
         }
-        self.sum = plus(self.sum, if self.odd { sum.rotate_left(8) } else { sum });
+        self.word(if self.odd { sum.rotate_left(8) } else { sum });
         self.odd ^= bytes.len() % 2 == 1;
     }
 
