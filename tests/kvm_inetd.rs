@@ -3,19 +3,24 @@
 use std::{
     io::{Read, Write},
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket},
+    process::Command,
     time::Duration,
 };
-use testbed::{Guest, Network, need};
+use testbed::{Guest, Network, need, tool};
 
 const GUEST: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
 const LIMIT: Duration = Duration::from_secs(10);
 
 fn boot(io: &str) -> (Network, Guest) {
+    boot_with(&[io], &[])
+}
+
+fn boot_with(options: &[&str], args: &[&str]) -> (Network, Guest) {
     let (tender, image) = (testbed::tender().unwrap(), testbed::image("inetd").unwrap());
     let network = Network::enter().unwrap();
     network.tap("tap0", "10.0.0.1/24").unwrap();
-    let options = ["--mem=64", "--net:service=tap0", io];
-    let mut guest = Guest::boot(&tender, &options, &image, &[]).unwrap();
+    let options = [&["--mem=64", "--net:service=tap0"], options].concat();
+    let mut guest = Guest::boot(&tender, &options, &image, args).unwrap();
     guest.wait_for(SocketAddr::new(GUEST, 7)).unwrap();
     (network, guest)
 }
@@ -63,12 +68,12 @@ fn all_services_answer(io: &str) {
     drop(chargen);
 
     let socket = udp();
-    let mut back = [0; 2048];
-    for len in [0, 1, 64, 1472] {
+    let mut back = vec![0; 65_536];
+    for len in [0, 1, 64, 1472, 5000, 65_507] {
         let sent: Vec<u8> = (0..len).map(|i| i as u8).collect();
         socket.send(&sent).unwrap();
         let n = socket.recv(&mut back).unwrap();
-        assert_eq!(back[..n], sent);
+        assert!(back[..n] == sent[..], "{len} bytes came back as {n}");
     }
     assert_eq!(guest.stats().unwrap()["queue_broken"], 0);
 }
@@ -105,4 +110,56 @@ fn datagrams_of_a_burst_come_back_whole() {
         seen.sort_unstable();
         assert!(seen.into_iter().eq(0..64));
     }
+}
+
+/// What tshark finds wrong in a capture: malformed packets, and checksums that it can verify.
+fn complaints(file: &std::path::Path) -> String {
+    let mut tshark = Command::new("tshark");
+    tshark.arg("-r").arg(file);
+    for protocol in ["ip", "tcp", "udp"] {
+        tshark.arg("-o").arg(format!("{protocol}.check_checksum:TRUE"));
+    }
+    let bad = ["ip", "tcp", "udp", "icmp", "igmp"].map(|p| format!("{p}.checksum.status == 0"));
+    let filter = format!("_ws.malformed || {}", bad.join(" || "));
+    let output = tshark.args(["-Y", &filter]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn tshark_finds_nothing_wrong_in_a_capture() {
+    need!(testbed::kvm(), testbed::taps(), tool("tshark"), tool("ping"));
+    let file = std::env::temp_dir().join(format!("zerohop-inetd-{}.pcap", std::process::id()));
+    // Without offloads every checksum is on the wire.
+    let pcap = format!("--pcap:service={}", file.display());
+    let (network, guest) = boot_with(&["--io=hypercall", &pcap], &["--", "239.1.2.3"]);
+    network.ip(&["route", "add", "224.0.0.0/4", "dev", "tap0"]).unwrap();
+    for size in ["56", "9000"] {
+        let ping = ["-c", "3", "-i", "0.2", "-W", "5", "-s", size, "10.0.0.2"];
+        let said = Command::new("ping").args(ping).output().unwrap();
+        assert!(String::from_utf8_lossy(&said.stdout).contains(" 0% packet loss"), "{said:?}");
+    }
+    let socket = udp();
+    let mut back = vec![0; 65_536];
+    for len in [0, 1, 33, 1472, 1473, 20_000] {
+        socket.send(&vec![0xa5; len]).unwrap();
+        assert_eq!(socket.recv(&mut back).unwrap(), len);
+    }
+    let group = UdpSocket::bind("10.0.0.1:0").unwrap();
+    group.set_read_timeout(Some(LIMIT)).unwrap();
+    group.send_to(b"group", "239.1.2.3:7").unwrap();
+    assert_eq!(group.recv(&mut back).unwrap(), 5);
+    // A closed port of each kind.
+    group.connect(SocketAddr::new(GUEST, 99)).unwrap();
+    group.send(b"x").unwrap();
+    assert!(group.recv(&mut back).is_err());
+    assert!(TcpStream::connect(SocketAddr::new(GUEST, 99)).is_err());
+    let mut echo = connect(7);
+    echo.write_all(&[7; 10_000]).unwrap();
+    echo.read_exact(&mut back[..10_000]).unwrap();
+    drop(echo);
+    guest.terminate().unwrap();
+    let wrong = complaints(&file);
+    assert!(wrong.is_empty(), "{wrong}");
+    std::fs::remove_file(&file).unwrap();
 }
