@@ -26,13 +26,26 @@ impl Neighbors {
         now: Instant,
     ) -> Vec<Pending> {
         let state = State::Reachable { until: now + self.reachable(address) };
-        if self.index.contains_key(&address) {
-            return self.set(address, mac, state);
+        match self.slot(address) {
+            Some(slot) if slot.mac == mac || matches!(slot.state, State::Incomplete { .. }) => {
+                self.set(address, mac, state)
+            }
+            Some(slot) => {
+                // Whoever claims a neighbour's address does not get its packets at once, as RFC
+                // 826 has it: first the neighbour is asked where it was.
+                if !matches!(slot.state, State::Probe { .. }) {
+                    slot.state = State::Probe { next: now, sent: 0 };
+                    self.due = self.due.min(now);
+                }
+                Vec::new()
+            }
+            None => {
+                if wanted {
+                    self.insert(address, mac, state, now, false);
+                }
+                Vec::new()
+            }
         }
-        if wanted {
-            self.insert(address, mac, state, now, false);
-        }
-        Vec::new()
     }
 
     /// A solicitation, a router's message or a redirect names the hardware address of `address`

@@ -22,8 +22,9 @@ use hashbrown::HashMap;
 
 /// Most neighbours; one that is not in use makes room for a new one.
 const MAX: usize = 1024;
-/// Most packets that wait for one neighbour; of more, the oldest go (RFC 4861, section 7.2.2).
-const MAX_PENDING: usize = 16;
+/// Most packets that wait for one neighbour, the fragments of a long datagram at least; of more,
+/// the oldest go (RFC 4861, section 7.2.2).
+const MAX_PENDING: usize = 48;
 /// How long a neighbour is reachable after it answered (RFC 4861, section 10).
 const REACHABLE: Duration = Duration::from_secs(30);
 /// Time between requests.

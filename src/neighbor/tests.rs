@@ -26,8 +26,8 @@ fn packet(pool: &Pool) -> Pending {
 
 #[test]
 fn first_packets_wait_and_are_handed_out_when_the_neighbour_answers() {
-    let pool = Pool::heap(crate::PoolConfig { count: 64, ..Default::default() });
-    let mut neighbors = Neighbors::new(32);
+    let pool = Pool::heap(crate::PoolConfig { count: 128, ..Default::default() });
+    let mut neighbors = Neighbors::new(2 * MAX_PENDING);
     let (lookup, _) = neighbors.lookup(address(1), NOW);
     assert!(matches!(lookup, Lookup::Unknown(Some(Solicit { to: None, .. }))));
     for _ in 0..MAX_PENDING {

@@ -145,6 +145,49 @@ fn request_for_our_address_is_answered_and_others_are_not() {
     assert!(host.arps().is_empty());
 }
 
+/// Where a datagram to the peer goes.
+fn destination(host: &mut Host) -> Option<MacAddr> {
+    let id = host.stack.udp.bind("0.0.0.0:0".parse().unwrap()).unwrap();
+    let to = std::net::SocketAddr::from((PEER, 9));
+    host.stack.send_udp(host.now, &mut host.tx, id, to, &[]).unwrap();
+    host.stack.close_udp(host.now, id);
+    host.packets().first().map(|packet| packet.to)
+}
+
+#[test]
+fn spoofed_claims_do_not_move_a_neighbour() {
+    let mut host = Host::new();
+    for claim in [
+        arp(Operation::Reply, (OTHER, PEER), OWN),
+        arp(Operation::Request, (OTHER, PEER), PEER),
+        arp(Operation::Request, (OTHER, PEER), OWN),
+    ] {
+        host.inject(&claim);
+        host.inject(&claim);
+        // The neighbour itself is asked, and nothing is sent elsewhere meanwhile.
+        let asked: Vec<_> = host.arps().into_iter().filter(|(to, _)| *to == PEER_MAC).collect();
+        assert_eq!(asked.len(), 1);
+        assert_eq!((asked[0].1.operation, asked[0].1.target), (Operation::Request, PEER));
+        assert_eq!(destination(&mut host), Some(PEER_MAC));
+        host.inject(&arp(Operation::Reply, (PEER_MAC, PEER), OWN));
+        host.pass(seconds(5));
+        assert_eq!(destination(&mut host), Some(PEER_MAC));
+        host.frames();
+    }
+}
+
+#[test]
+fn neighbour_that_moved_is_found_when_its_old_address_stays_silent() {
+    let mut host = Host::new();
+    host.inject(&arp(Operation::Request, (OTHER, PEER), PEER));
+    host.pass(seconds(4));
+    host.frames();
+    assert_eq!(destination(&mut host), None);
+    host.inject(&arp(Operation::Reply, (OTHER, PEER), OWN));
+    assert_eq!(host.packets()[0].to, OTHER);
+    assert_eq!(destination(&mut host), Some(OTHER));
+}
+
 #[test]
 fn malformed_packets_are_counted() {
     let mut host = Host::new();

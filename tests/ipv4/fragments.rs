@@ -154,7 +154,7 @@ fn datagram_in_fragments_waits_for_its_neighbour_whole() {
     host.frames();
     let id = host.stack.udp.bind("0.0.0.0:7".parse().unwrap()).unwrap();
     let to = "10.0.0.1:9".parse::<std::net::SocketAddr>().unwrap();
-    let data = Slice::from(pattern(20_000));
+    let data = Slice::from(pattern(60_000));
     host.stack.send_udp(host.now, &mut host.tx, id, to, &[data]).unwrap();
     assert!(host.packets().is_empty());
     host.inject(&crate::host::arp(
@@ -162,5 +162,5 @@ fn datagram_in_fragments_waits_for_its_neighbour_whole() {
         (crate::host::PEER_MAC, PEER),
         OWN,
     ));
-    assert_eq!(joined(&host.packets())[8..], pattern(20_000));
+    assert_eq!(joined(&host.packets())[8..], pattern(60_000));
 }
