@@ -207,9 +207,11 @@ impl Net {
         names.extend(listening.iter().filter_map(|id| {
             stack.tcp.listener_addr(*id).map(|local| format!("TCP listener at {local}"))
         }));
-        names.extend(open.iter().filter_map(|id| {
-            let (local, peer) = (stack.tcp.local_addr(*id)?, stack.tcp.peer_addr(*id)?);
-            Some(format!("TCP connection of {local} to {peer}"))
+        names.extend(open.iter().map(|id| {
+            match (stack.tcp.local_addr(*id), stack.tcp.peer_addr(*id)) {
+                (Some(local), Some(peer)) => format!("TCP connection of {local} to {peer}"),
+                _ => "TCP connection that has ended".into(),
+            }
         }));
         names.extend(bound.iter().filter_map(|id| {
             stack.udp.local_addr(*id).ok().map(|local| format!("UDP socket at {local}"))

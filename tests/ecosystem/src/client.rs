@@ -1,32 +1,16 @@
 //! Clients: HTTP by reqwless, TLS by embedded-tls.
 
 use alloc::{format, string::String, vec};
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 use embedded_io_async::{Read, Write};
-use embedded_nal_async::{AddrType, Dns};
 use embedded_tls::{Aes128GcmSha256, TlsConfig, TlsConnection, TlsContext, UnsecureProvider};
 use rand_core::RngCore;
 use reqwless::{client::HttpClient, request::Method};
 use zerohop::{Net, rt::Random};
 
-/// Names that are addresses already.
-struct Literal;
-
-impl Dns for Literal {
-    type Error = core::net::AddrParseError;
-
-    async fn get_host_by_name(&self, host: &str, _: AddrType) -> Result<IpAddr, Self::Error> {
-        host.parse()
-    }
-
-    async fn get_host_by_address(&self, _: IpAddr, _: &mut [u8]) -> Result<usize, Self::Error> {
-        Ok(0)
-    }
-}
-
 /// What the web server at `server` answers to `GET /`.
 pub async fn fetch(net: &Net, server: SocketAddr) -> Result<String, reqwless::Error> {
-    let mut client = HttpClient::new(net, &Literal);
+    let mut client = HttpClient::new(net, net);
     let url = format!("http://{server}/");
     let mut request = client.request(Method::GET, &url).await?;
     let mut buffer = vec![0; 8 << 10];
