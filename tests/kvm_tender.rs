@@ -172,3 +172,26 @@ fn a_tap_that_is_deleted_is_told_once_and_keeps_no_core_busy() {
         assert_eq!(ended.output.matches("tap is gone").count(), 1, "{}", ended.output);
     }
 }
+
+#[test]
+fn a_tap_is_left_without_offloads_for_whoever_comes_next() {
+    need!(testbed::kvm(), testbed::taps(), testbed::tool("ethtool"));
+    let partial = || {
+        let output = Command::new("ethtool").args(["-k", "tap0"]).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.contains("tx-checksum-ip-generic: on") || text.contains("tcp-segmentation-offload: on")
+    };
+    let (_network, mut guest) = boot(&[]);
+    guest.wait_for(service()).unwrap();
+    assert!(partial(), "the rings use them");
+    guest.terminate().unwrap();
+    assert!(!partial(), "left by a signal");
+    let dir = folder("offloads");
+    let image = broken_image(&dir, "take_syn");
+    let options = ["--mem=16", "--net:service=tap0"];
+    let mut guest = Guest::boot(&testbed::tender().unwrap(), &options, &image, &[]).unwrap();
+    assert!(guest.wait_for(service()).is_err(), "the first client crashes it");
+    assert_eq!(guest.wait().unwrap().code, Some(255));
+    assert!(!partial(), "left by a crash");
+    fs::remove_dir_all(&dir).unwrap();
+}

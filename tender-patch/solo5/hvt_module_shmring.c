@@ -58,6 +58,7 @@
 
 #define RX_BUDGET 64 /* frames read from a tap before the guest sees them */
 #define TX_BUDGET 256 /* frames taken before anything else has its turn */
+#define SAID      16 /* faults of a guest that are told */
 #define TIMER     UINT64_MAX
 
 #define OFFLOADS                                                               \
@@ -150,6 +151,14 @@ static bool touchable(uint64_t gpa, uint64_t len, bool write)
     return true;
 }
 
+/* Whether a fault of the guest's is told: it could fill a disk with them. */
+static bool may_say(void)
+{
+    static unsigned said;
+
+    return said < SAID && ++said;
+}
+
 /* The guest's argument; it may lie unaligned. */
 static void *argument(struct hvt *hvt, hvt_gpa_t gpa, size_t len)
 {
@@ -230,6 +239,14 @@ static void set_offloads(struct nic *nic, uint64_t features)
         bits |= TUN_F_TSO4 | TUN_F_TSO6;
     if (ioctl(nic->fd, TUNSETOFFLOAD, bits) == -1)
         warn("TUNSETOFFLOAD failed, frames arrive one by one");
+}
+
+/* A tap that outlives the tender keeps its offloads: the next may not know them. */
+static void restore_taps(void)
+{
+    for (unsigned i = 0; i < nnics; i++)
+        if (nics[i].vnet)
+            (void)ioctl(nics[i].fd, TUNSETOFFLOAD, 0UL);
 }
 
 /*
@@ -313,8 +330,9 @@ static ssize_t tap_receive(struct hvt *hvt, struct nic *nic,
 
 static void broken(struct nic *nic, enum shmring_violation violation)
 {
-    warnx("network device %u: the guest broke a ring (%s), it is closed",
-          nic->handle, shmring_violation_name(violation));
+    if (may_say())
+        warnx("network device %u: the guest broke a ring (%s), it is closed",
+              nic->handle, shmring_violation_name(violation));
     nic->attached = false;
     shmring_set_broken(&nic->rings, violation);
     set_offloads(nic, 0);
@@ -542,7 +560,7 @@ static int vmexit(struct hvt *hvt)
 
         memcpy(&arg, at, sizeof arg);
         arg.ret = attach(hvt, arg.handle, arg.region, arg.region_size);
-        if (arg.ret != SHMRING_ATTACHED)
+        if (arg.ret != SHMRING_ATTACHED && may_say())
             warnx("rings refused: %d", arg.ret);
         memcpy(at, &arg, sizeof arg);
         return 0;
@@ -727,6 +745,8 @@ static int setup(struct hvt *hvt, struct mft *mft)
         return -1;
     if (limits.max_pairs == 0)
         return 0;
+    if (atexit(restore_taps) != 0)
+        return -1;
     if (hvt_core_register_vmexit(vmexit) == -1)
         return -1;
     shmring_offer((uint8_t *)&offer->u, &limits);

@@ -29,6 +29,7 @@ Options:
       --dumpcore=DIR            Write a core file to DIR if the guest crashes, for gdb
       --user=USER               Become USER, a name or number, before the guest runs
       --group=GROUP             Become GROUP likewise (default: USER's)
+      --no-net-ring             Taken for solo5-hvt's sake: its own ring is never offered
       --help                    Print this text
       --version                 Print the version
 
@@ -106,6 +107,10 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Str
     while let Some(arg) = args.next_if(|arg| arg.starts_with('-')) {
         if arg == "--" {
             break;
+        }
+        // Solo5 0.13 has it; there is no such ring here to leave out.
+        if arg == "--no-net-ring" {
+            continue;
         }
         if let Some(text) = info(&arg) {
             return Ok(Command::Print(text));
@@ -237,6 +242,7 @@ mod tests {
             "--net-mac:service=02:00:00:00:00:01",
             "--block:disk=/tmp/disk",
             "--block-sector-size:disk=4096",
+            "--no-net-ring",
             "--",
             "echo.hvt",
             "--ipv4=10.0.0.2/24",

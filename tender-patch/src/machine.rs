@@ -16,7 +16,7 @@ use crate::{
     rings::Nets,
     signals::Signals,
     stats::Stats,
-    tap::Tap,
+    tap::{Restore, Tap},
 };
 use kvm_bindings::{KVM_MAX_CPUID_ENTRIES, kvm_regs, kvm_sregs};
 use kvm_ioctls::{IoEventAddress, Kvm, NoDatamatch, VcpuExit, VcpuFd, VmFd};
@@ -47,7 +47,9 @@ pub(crate) fn run(config: Config) -> Result<u8, String> {
     }
     let mut nets = Nets::new(memory.clone(), stats.clone(), config.io, config.service)?;
     let vnet = rings.is_some() && config.io != Io::Hypercall;
-    let blocks = attach_devices(&config, &mut image.manifest, &mut nets, vnet)?;
+    let mut taps = Restore::default();
+    let blocks = attach_devices(&config, &mut image.manifest, &mut nets, &mut taps, vnet)?;
+    let taps = Arc::new(taps);
     if let Some(handle) = rings {
         image.manifest.offer_rings(handle, &nets.offer());
     }
@@ -73,7 +75,7 @@ pub(crate) fn run(config: Config) -> Result<u8, String> {
     let calls = Calls { core_dir: core.as_ref().map(CoreDir::as_raw_fd) };
     let crash = Reporter { image: image.bytes, core };
     confine::drop_privileges(&config.identity)?;
-    signals.serve(stats.clone())?;
+    signals.serve(stats.clone(), taps.clone())?;
     if vnet {
         nets.start()?;
     }
@@ -82,6 +84,7 @@ pub(crate) fn run(config: Config) -> Result<u8, String> {
     host.stats.counters.boot_us.add(started.elapsed().as_micros() as u64);
     let status = run_vcpu(&mut vcpu, &mut host, &crash, level);
     host.stats.write();
+    taps.now();
     status
 }
 
@@ -89,6 +92,7 @@ fn attach_devices(
     config: &Config,
     manifest: &mut Manifest,
     nets: &mut Nets,
+    taps: &mut Restore,
     vnet: bool,
 ) -> Result<Vec<(u64, Block)>, String> {
     let devices: Vec<_> = manifest
@@ -116,6 +120,7 @@ fn attach_devices(
                 let net = config.nets.get(name).ok_or_else(|| unattached("net", "IFACE"))?;
                 let iface = net.iface.as_deref().ok_or_else(|| unattached("net", "IFACE"))?;
                 let tap = Tap::open(iface, vnet)?;
+                taps.add(&tap)?;
                 let mac = net.mac.unwrap_or_else(random_mac);
                 manifest.attach_net(*handle, mac, tap.mtu);
                 let capture = net.pcap.as_deref().map(Capture::create).transpose()?;

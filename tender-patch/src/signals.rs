@@ -6,6 +6,7 @@ use crate::{
     logger::say_at_once,
     stats::Stats,
     sys,
+    tap::Restore,
 };
 use std::sync::Arc;
 
@@ -19,13 +20,14 @@ impl Signals {
     }
 
     /// Starts the thread.
-    pub(crate) fn serve(self, stats: Arc<Stats>) -> Result<(), String> {
+    pub(crate) fn serve(self, stats: Arc<Stats>, taps: Arc<Restore>) -> Result<(), String> {
         let serve = move || {
             loop {
                 match sys::wait_signal(&self.0) {
                     libc::SIGUSR1 => stats.write(),
                     signal => {
                         stats.write();
+                        taps.now();
                         say_at_once(format_args!("Exiting on signal {signal}"));
                         std::process::exit(1);
                     }

@@ -106,6 +106,28 @@ impl Tap {
     }
 }
 
+/// Taps as they were found: a tap that outlives the tender keeps its offloads, and the next user may
+/// be one that does not know them.
+#[derive(Debug, Default)]
+pub(crate) struct Restore(Vec<Tap>);
+
+impl Restore {
+    /// Takes note of a tap.
+    pub(crate) fn add(&mut self, tap: &Tap) -> Result<(), String> {
+        let fd = tap.fd.try_clone().map_err(|e| format!("could not duplicate a tap: {e}"))?;
+        self.0.push(Tap { fd, ..*tap });
+        Ok(())
+    }
+
+    /// Takes the offloads off.
+    pub(crate) fn now(&self) {
+        for tap in &self.0 {
+            // It may be gone by now.
+            let _ = tap.set_offloads(Features::empty());
+        }
+    }
+}
+
 fn open(name: &str, vnet: bool) -> Result<OwnedFd, String> {
     if name.is_empty() || name.len() >= libc::IFNAMSIZ || !name.is_ascii() {
         return Err(format!("`{name}` is no name of an interface"));

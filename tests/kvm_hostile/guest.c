@@ -348,7 +348,8 @@ static void act_fill(u64 mem)
             halt(7);
     }
     say("refused\n");
-    halt(0);
+    for (;;)
+        wait(~0ul);
 }
 
 /* Answers of hypercalls where the guest may not write. Each ends it. */

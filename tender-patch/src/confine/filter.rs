@@ -83,15 +83,19 @@ fn filter(role: Role, calls: Calls) -> Result<SeccompFilter, seccompiler::Backen
     let data_only = when(2, SeccompCmpOp::MaskedEq(libc::PROT_EXEC as u64), 0)?;
     rules.insert(libc::SYS_mmap, vec![data_only.clone()]);
     rules.insert(libc::SYS_mprotect, vec![data_only]);
-    if role == Role::Vcpu {
-        let requests = [KVM_RUN, KVM_GET_REGS, KVM_GET_SREGS, TUNSETOFFLOAD];
-        let requests = requests.map(|request| when(1, SeccompCmpOp::Eq, request));
-        rules.insert(libc::SYS_ioctl, requests.into_iter().collect::<Result<_, _>>()?);
-        if let Some(dir) = calls.core_dir {
-            let here = SeccompCondition::new(0, Dword, SeccompCmpOp::Eq, dir as u64)?;
-            let fresh = SeccompCondition::new(2, Dword, SeccompCmpOp::Eq, CREATE as u64)?;
-            rules.insert(libc::SYS_openat, vec![SeccompRule::new(vec![here, fresh])?]);
-        }
+    let requests: &[u64] = match role {
+        Role::Vcpu => &[KVM_RUN, KVM_GET_REGS, KVM_GET_SREGS, TUNSETOFFLOAD],
+        Role::Rings => &[],
+        Role::Signals => &[TUNSETOFFLOAD],
+    };
+    if !requests.is_empty() {
+        let requests = requests.iter().map(|request| when(1, SeccompCmpOp::Eq, *request));
+        rules.insert(libc::SYS_ioctl, requests.collect::<Result<_, _>>()?);
+    }
+    if let Some(dir) = calls.core_dir.filter(|_| role == Role::Vcpu) {
+        let here = SeccompCondition::new(0, Dword, SeccompCmpOp::Eq, dir as u64)?;
+        let fresh = SeccompCondition::new(2, Dword, SeccompCmpOp::Eq, CREATE as u64)?;
+        rules.insert(libc::SYS_openat, vec![SeccompRule::new(vec![here, fresh])?]);
     }
     let arch = TargetArch::x86_64;
     SeccompFilter::new(rules, SeccompAction::KillProcess, SeccompAction::Allow, arch)
