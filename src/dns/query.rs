@@ -17,8 +17,8 @@ const MAX_SERVERS: usize = 8;
 /// What is to be done next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Send [`Query::message`] to this server by UDP, from a fresh random port (RFC 5452, section
-    /// 9.2), and take what it answers until then.
+    /// Send [`Query::message`] to this server by UDP, from a random port of the question's own
+    /// (RFC 5452, section 9.2), and take what it and those before it answer until then.
     Udp(IpAddr, Instant),
     /// Likewise over TCP, with its length in front (RFC 7766).
     Tcp(IpAddr, Instant),
@@ -42,7 +42,9 @@ pub struct Query {
     transport: Transport,
     mixed_case: bool,
     extended: bool,
-    question: Question,
+    /// The same for all attempts, so that a late answer is one to the next attempt as well, and a
+    /// forger has one identifier to guess.
+    question: Option<Question>,
     answer: Option<Answer>,
 }
 
@@ -56,7 +58,6 @@ impl Query {
     /// Asks `servers` in turn for `kind` of `name`.
     pub fn new(name: Name, kind: Type, mut servers: Vec<IpAddr>) -> Query {
         servers.truncate(MAX_SERVERS);
-        let question = Question::new(0, &name, kind, 0, false);
         Query {
             name,
             kind,
@@ -68,7 +69,7 @@ impl Query {
             transport: Transport::Udp,
             mixed_case: true,
             extended: true,
-            question,
+            question: None,
             answer: None,
         }
     }
@@ -96,10 +97,12 @@ impl Query {
                 Transport::Udp
             }
         };
-        // RFC 5452, section 9.2: a fresh identifier for each attempt.
-        let case = if self.mixed_case { random.next_u64() } else { 0 };
-        let id = random.next_u32() as u16;
-        self.question = Question::new(id, &self.name, self.kind, case, self.extended);
+        self.question.get_or_insert_with(|| {
+            // RFC 5452, section 9.2.
+            let id = random.next_u32() as u16;
+            let case = if self.mixed_case { random.next_u64() } else { 0 };
+            Question::new(id, &self.name, self.kind, case, self.extended)
+        });
         match self.transport {
             Transport::Udp => {
                 let round = (self.attempt - 1) / count;
@@ -111,36 +114,43 @@ impl Query {
 
     /// The message of this step.
     pub fn message(&self) -> &[u8] {
-        self.question.message()
+        self.question.as_ref().map_or(&[], Question::message)
     }
 
-    /// Takes a message of the server of this step; whether the step ends. One that is no answer to
+    /// Takes a message of a server that was asked; whether the step ends. One that is no answer to
     /// the question is ignored.
-    pub fn receive(&mut self, message: &[u8]) -> bool {
-        match Response::read(message, &self.question, &self.name, self.kind) {
+    pub fn receive(&mut self, server: IpAddr, message: &[u8]) -> bool {
+        let Some(question) = &self.question else { return false };
+        match Response::read(message, question, &self.name, self.kind) {
             Response::Foreign => return false,
             Response::Answer(answer) => self.answer = Some(answer),
             Response::Truncated if self.transport == Transport::Udp => {
-                self.again = Some(Transport::Tcp);
+                (self.current, self.again) = (server, Some(Transport::Tcp));
             }
             // Nothing of it is believed: the same server is asked in lower case.
             Response::WrongCase if self.mixed_case => {
                 self.mixed_case = false;
-                self.again = Some(self.transport);
+                self.ask_anew(server);
             }
             Response::NotExtended if self.extended => {
                 self.extended = false;
-                self.again = Some(self.transport);
+                self.ask_anew(server);
             }
-            _ => self.fail(),
+            _ => return self.fail(server),
         }
         true
     }
 
-    /// The server of this step cannot be reached, or breaks off: it is asked no more.
-    pub fn fail(&mut self) {
-        if let Some(server) = self.servers.iter().position(|server| *server == self.current) {
+    /// The same server is asked in another way.
+    fn ask_anew(&mut self, server: IpAddr) {
+        (self.current, self.again, self.question) = (server, Some(self.transport), None);
+    }
+
+    /// A server cannot be reached, or cannot tell: it is asked no more. Whether the step ends.
+    pub fn fail(&mut self, server: IpAddr) -> bool {
+        if let Some(server) = self.servers.iter().position(|known| *known == server) {
             self.failed |= 1 << server;
         }
+        server == self.current
     }
 }

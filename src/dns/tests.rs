@@ -64,8 +64,12 @@ struct Run {
 
 impl Run {
     fn new(text: &str, servers: u8) -> Run {
+        Run::seeded(7, text, servers)
+    }
+
+    fn seeded(seed: u8, text: &str, servers: u8) -> Run {
         let servers = (1..=servers).map(server).collect();
-        let random = ChaCha20Rng::from_seed([7; 32]);
+        let random = ChaCha20Rng::from_seed([seed; 32]);
         Run { query: Query::new(name(text), Type::A, servers), random, now: NOW }
     }
 
@@ -78,7 +82,7 @@ impl Run {
         let mut run = Run::new(text, 1);
         run.next();
         let response = response(&run.query, flags, answers, authorities);
-        assert!(run.query.receive(&response));
+        assert!(run.query.receive(server(1), &response));
         run.next()
     }
 }
@@ -135,6 +139,9 @@ fn a_question_is_asked_with_random_id_and_case() {
     let mut run = Run::new("a-rather-long-name.example.com", 1);
     assert_eq!(run.next(), Step::Udp(server(1), NOW + Duration::from_secs(1)));
     let first = run.query.message().to_vec();
+    run.next();
+    assert_eq!(run.query.message(), first, "one for all attempts");
+    let mut run = Run::seeded(8, "a-rather-long-name.example.com", 1);
     run.next();
     let second = run.query.message().to_vec();
     assert_ne!(first[..2], second[..2], "the identifier");
@@ -210,9 +217,9 @@ fn forged_responses_are_ignored() {
         good[..20].to_vec(),
     ];
     for (i, message) in forged.iter().enumerate() {
-        assert!(!run.query.receive(message), "message {i}");
+        assert!(!run.query.receive(server(1), message), "message {i}");
     }
-    assert!(run.query.receive(&good));
+    assert!(run.query.receive(server(1), &good));
     assert_eq!(values(run.next()), (vec![1], 60));
 }
 
@@ -222,11 +229,11 @@ fn a_response_in_another_case_is_not_believed_and_asked_for_in_lower_case() {
     run.next();
     let mut lower = response(&run.query, 0, &[address("abcdefghijklmnop.test", 60, 1)], &[]);
     lower[12..34].make_ascii_lowercase();
-    assert!(run.query.receive(&lower));
+    assert!(run.query.receive(server(1), &lower));
     assert!(matches!(run.next(), Step::Udp(..)));
     assert_eq!(run.query.message()[12..34], *b"\x10abcdefghijklmnop\x04test");
     let good = response(&run.query, 0, &[address("abcdefghijklmnop.test", 60, 2)], &[]);
-    assert!(run.query.receive(&good));
+    assert!(run.query.receive(server(1), &good));
     assert_eq!(values(run.next()), (vec![2], 60));
 }
 
@@ -235,10 +242,10 @@ fn a_truncated_response_is_asked_for_again_by_tcp() {
     let mut run = Run::new("a.test", 2);
     run.next();
     let cut = response(&run.query, 0x0200, &[], &[]);
-    assert!(run.query.receive(&cut));
+    assert!(run.query.receive(server(1), &cut));
     assert_eq!(run.next(), Step::Tcp(server(1), NOW + Duration::from_secs(5)));
     let whole = response(&run.query, 0, &[address("a.test", 60, 1)], &[]);
-    assert!(run.query.receive(&whole));
+    assert!(run.query.receive(server(1), &whole));
     assert_eq!(values(run.next()), (vec![1], 60));
 }
 
@@ -252,7 +259,7 @@ fn a_server_without_edns_is_asked_without() {
             refusal.truncate(12);
             refusal[5] = 0;
         }
-        assert!(run.query.receive(&refusal));
+        assert!(run.query.receive(server(1), &refusal));
         run.next();
         assert_eq!(run.query.message().len(), 12 + 8 + 4);
     }
@@ -274,7 +281,7 @@ fn a_server_that_cannot_tell_is_asked_no_more() {
     let mut run = Run::new("a.test", 2);
     run.next();
     let failure = response(&run.query, 2, &[], &[]);
-    assert!(run.query.receive(&failure));
+    assert!(run.query.receive(server(1), &failure));
     for round in [1, 2, 4] {
         let until = run.now + Duration::from_secs(round);
         assert_eq!(run.next(), Step::Udp(server(2), until));
@@ -283,11 +290,23 @@ fn a_server_that_cannot_tell_is_asked_no_more() {
 }
 
 #[test]
+fn a_late_answer_is_taken_and_a_late_failure_ends_no_step() {
+    let mut run = Run::new("a.test", 2);
+    run.next();
+    assert!(matches!(run.next(), Step::Udp(to, _) if to == server(2)));
+    let failure = response(&run.query, 2, &[], &[]);
+    assert!(!run.query.receive(server(1), &failure));
+    let late = response(&run.query, 0, &[address("a.test", 60, 1)], &[]);
+    assert!(run.query.receive(server(1), &late));
+    assert_eq!(values(run.next()), (vec![1], 60));
+}
+
+#[test]
 fn when_every_server_failed_no_time_is_lost() {
     let mut run = Run::new("a.test", 2);
-    for _ in 0..2 {
+    for n in [1, 2] {
         run.next();
-        run.query.fail();
+        assert!(run.query.fail(server(n)));
     }
     assert_eq!(run.next(), Step::Done(Err(Error::ServerFailure)));
     assert_eq!(Run::new("a.test", 0).next(), Step::Done(Err(Error::NoServers)));
@@ -323,8 +342,8 @@ fn any_cut_and_any_changed_byte_of_a_response_is_survived() {
         for value in [0, 1, 63, 64, 127, 192, 255] {
             let mut changed = good.clone();
             changed[at] = value;
-            run.query.receive(&changed);
-            run.query.receive(&changed[..at]);
+            run.query.receive(server(1), &changed);
+            run.query.receive(server(1), &changed[..at]);
         }
     }
 }

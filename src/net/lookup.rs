@@ -5,9 +5,14 @@ use crate::{
     dns::{self, Answer, Name, PORT, Query, Record, Step, Type},
     rt::join,
     time::Instant,
+    udp::Datagram,
 };
 use alloc::{string::String, vec, vec::Vec};
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::{
+    future::poll_fn,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    task::Poll,
+};
 
 /// Aliases that are followed over several questions.
 const MAX_ALIASES: usize = 8;
@@ -101,6 +106,7 @@ impl Net {
             }
             Query::new(name.clone(), kind, state.stack.dns.list(now))
         };
+        let mut sockets = Sockets(Vec::new());
         loop {
             let step = query.next(self.0.rt.now(), &mut self.0.rt.random());
             let (server, until) = match step {
@@ -116,7 +122,7 @@ impl Net {
             let exchange = async {
                 match by_tcp {
                     true => self.ask_by_tcp(&mut query, server).await,
-                    false => self.ask_by_udp(&mut query, server).await,
+                    false => self.ask_by_udp(&mut query, &mut sockets, server).await,
                 }
             };
             let answered = match self.until(until, exchange).await {
@@ -124,7 +130,7 @@ impl Net {
                 None => false,
                 Some(Err(error)) => {
                     log::debug!("the name server {server}: {error}");
-                    query.fail();
+                    query.fail(server);
                     false
                 }
             };
@@ -138,18 +144,22 @@ impl Net {
     }
 
     /// Sends the question, and waits for a datagram that answers it.
-    async fn ask_by_udp(&self, query: &mut Query, server: IpAddr) -> Result<(), Error> {
-        let any = match server {
-            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-        };
-        // RFC 5452, section 9: a random port, and answers only from where the question went.
-        let server = SocketAddr::new(server, PORT);
-        let socket = UdpSocket::open(self, SocketAddr::new(any, 0), Some(server))?;
+    async fn ask_by_udp(
+        &self,
+        query: &mut Query,
+        sockets: &mut Sockets,
+        server: IpAddr,
+    ) -> Result<(), Error> {
+        let socket = sockets.open(self, server)?;
         let message = query.message();
         socket.send_with(None, message.len(), |buffer| buffer.copy_from_slice(message))?;
         loop {
-            if query.receive(&socket.recv().await?.data.to_vec()) {
+            let over = match sockets.recv().await {
+                (from, Ok(datagram)) => query.receive(from, &datagram.data.to_vec()),
+                (from, Err(error)) if from == server => return Err(error),
+                (from, Err(_)) => query.fail(from),
+            };
+            if over {
                 return Ok(());
             }
         }
@@ -166,7 +176,7 @@ impl Net {
         loop {
             let whole = received.first_chunk().map(|len| 2 + usize::from(u16::from_be_bytes(*len)));
             if let Some(message) = whole.and_then(|end| received.get(2..end)) {
-                if query.receive(message) {
+                if query.receive(server, message) {
                     return Ok(());
                 }
                 // It answers another question.
@@ -177,5 +187,40 @@ impl Net {
                 None => return Err(Error::Tcp(crate::tcp::Error::Closed)),
             }
         }
+    }
+}
+
+/// A socket for each server that was asked: what comes late counts as well. RFC 5452, section 9:
+/// each has a random port, and takes answers only from where the question went.
+struct Sockets(Vec<(IpAddr, UdpSocket)>);
+
+impl Sockets {
+    fn open(&mut self, net: &Net, server: IpAddr) -> Result<&UdpSocket, Error> {
+        let at = match self.0.iter().position(|(known, _)| *known == server) {
+            Some(at) => at,
+            None => {
+                let any = match server {
+                    IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                    IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+                };
+                let (local, peer) = (SocketAddr::new(any, 0), SocketAddr::new(server, PORT));
+                self.0.push((server, UdpSocket::open(net, local, Some(peer))?));
+                self.0.len() - 1
+            }
+        };
+        Ok(&self.0[at].1)
+    }
+
+    /// The next datagram or error of any of them.
+    async fn recv(&self) -> (IpAddr, Result<Datagram, Error>) {
+        poll_fn(|cx| {
+            for (server, socket) in &self.0 {
+                if let Poll::Ready(result) = socket.poll_recv(cx) {
+                    return Poll::Ready((*server, result));
+                }
+            }
+            Poll::Pending
+        })
+        .await
     }
 }

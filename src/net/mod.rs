@@ -124,8 +124,9 @@ impl Net {
         self.0.state.borrow().stack.addresses().next().map(|address| address.cidr.address)
     }
 
-    /// Waits until there is an address: where one is leased by DHCP that takes a moment, which a
-    /// service's `main` is not started before, unless no server answers.
+    /// Waits until there is an address: where one is leased by DHCP, or there is only IPv6 as
+    /// routers advertise it, that takes a moment. A service's `main` is started when there is one,
+    /// or after 11 s without.
     pub async fn configured(&self) {
         poll_fn(|cx| {
             let state = &mut *self.0.state.borrow_mut();

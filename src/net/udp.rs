@@ -67,7 +67,7 @@ impl UdpSocket {
         Ok(self.net.0.state.borrow_mut().stack.udp.recv(self.id)?)
     }
 
-    fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Result<Datagram, Error>> {
+    pub(super) fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Result<Datagram, Error>> {
         ready!(self.net.0.rt.poll_budget(cx));
         let state = &mut *self.net.0.state.borrow_mut();
         match state.stack.udp.recv(self.id) {

@@ -13,8 +13,9 @@ Service arguments:
   --solo5:LEVEL         First only: quiet, error, warn, info (default) or debug
   --ipv4=CIDR|none      IPv4 address and prefix (default 10.0.0.2/24), or no IPv4
   --ipv4-gateway=IP     Router to other IPv4 networks
-  --dhcp                IPv4 address, router and name servers from a DHCP server; with --ipv4 too,
-                        that address is used when no server answers within 10 s
+  --dhcp                IPv4 address, router and name servers from a DHCP server; the service
+                        starts when it has them, or after 11 s; with --ipv4 too, that address
+                        is used when no server answers within 10 s
   --ipv6=CIDR|slaac|none
                         IPv6 address and prefix, or addresses as routers advertise them (default),
                         or no IPv6; several may be given

@@ -161,8 +161,8 @@ impl Declared for Block {
     }
 }
 
-/// Waits until each network has an address. A service starts without one when no DHCP server
-/// answers: it may have other networks or families, and gets the address when one does.
+/// Waits until each network has an address. A service starts without one when no DHCP server or
+/// router answers: it may have other networks or families, and gets the address when one does.
 async fn start(rt: Rt, nets: Vec<Net>) {
     let all = async {
         for net in &nets {
@@ -170,7 +170,7 @@ async fn start(rt: Rt, nets: Vec<Net>) {
         }
     };
     if rt.timeout(START, all).await.is_none() {
-        log::warn!("no DHCP server has answered; the service starts, and goes on asking");
+        log::warn!("no DHCP server or router has answered; the service starts without an address");
     }
 }
 

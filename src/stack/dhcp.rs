@@ -24,8 +24,8 @@ pub(super) struct Dhcp {
     socket: UdpId,
     /// The address that is being checked.
     checked: Option<Ipv4Addr>,
-    /// Whether the lease in use is an extended one.
-    extended: bool,
+    /// Whether a lease is in use.
+    bound: bool,
     /// The link's own MTU.
     mtu: u16,
     fall_back: FallBack,
@@ -60,12 +60,12 @@ impl Stack {
         let client = Client::new(self.ip.mac, seed, now);
         let mtu = self.ip.mtu;
         self.dhcp =
-            Some(Box::new(Dhcp { client, socket, checked: None, extended: false, mtu, fall_back }));
+            Some(Box::new(Dhcp { client, socket, checked: None, bound: false, mtu, fall_back }));
     }
 
-    /// Whether there is an address, or none to wait for.
-    pub(crate) fn is_configured(&self) -> bool {
-        self.dhcp.as_ref().is_none_or(|dhcp| dhcp.client.lease().is_some() || dhcp.fall_back.used)
+    /// Whether a lease, or what stands in for it, is waited for.
+    pub(super) fn awaits_lease(&self) -> bool {
+        self.dhcp.as_ref().is_some_and(|dhcp| !dhcp.bound && !dhcp.fall_back.used)
     }
 
     /// The lease in use.
@@ -166,11 +166,11 @@ impl Stack {
             self.remove_routes(Origin::Static);
         }
         dhcp.fall_back.at = None;
-        match dhcp.extended {
+        match dhcp.bound {
             false => log::info!("{}: leased by {}", lease.address, lease.server),
             true => log::debug!("{}: the lease was extended", lease.address),
         }
-        dhcp.extended = true;
+        dhcp.bound = true;
         self.remove_routes(Origin::Dhcp);
         // It is there since it was verified.
         let address = Address::new(lease.address, Origin::Dhcp).until(lease.expiry);
@@ -188,7 +188,7 @@ impl Stack {
 
     fn unbind_lease(&mut self, dhcp: &mut Dhcp, now: Instant, address: Ipv4Addr) {
         log::warn!("{address}: the lease has ended, and the address with it");
-        dhcp.extended = false;
+        dhcp.bound = false;
         self.remove_address(address.into());
         self.remove_routes(Origin::Dhcp);
         self.dns.set(Source::Dhcp, []);

@@ -165,6 +165,14 @@ impl Stack {
         self.ip.addresses.iter()
     }
 
+    /// Whether there is an address, or none to wait for: a lease is waited for, and routers where
+    /// nothing else gives an address for more than the link.
+    pub(crate) fn is_configured(&self) -> bool {
+        let usable =
+            |a: &Address| a.origin != Origin::LinkLocal && a.state != AddressState::Tentative;
+        !self.awaits_lease() && (!self.ndp.config.autoconf || self.addresses().any(usable))
+    }
+
     /// Sorts a peer's addresses: those to be tried first come first.
     pub(crate) fn sort_destinations(&self, addresses: &mut [IpAddr]) {
         sort_destinations(addresses, |to| self.ip.route(to).map(|(source, _)| source));
