@@ -40,6 +40,7 @@ fn four_megabytes_are_enough_for_the_echo_and_its_pool() {
     });
     let stats = guest.stats().unwrap();
     assert_eq!(stats["io_mode"], "shmring");
+    assert_eq!(stats["exits_by_reason"]["entropy"], 1, "the tender's numbers are in the seed");
 }
 
 /// From the tender's start to the first SYN that is answered. The clients' frames find their way

@@ -7,8 +7,8 @@ use bitflags::bitflags;
 pub const MAGIC: u64 = u64::from_le_bytes(*b"SHMRING1");
 /// Major version: both sides must agree on it.
 pub const MAJOR: u16 = 1;
-/// Minor version: additive.
-pub const MINOR: u16 = 0;
+/// Minor version: additive. 1: ENTROPY.
+pub const MINOR: u16 = 1;
 
 /// The manifest entry through which a tender offers rings.
 pub mod offer {
@@ -89,6 +89,8 @@ pub mod port {
     pub const WAIT: u16 = 1;
     /// `{u64 handle, i32 ret, u32 reserved}`
     pub const RESET: u16 = 2;
+    /// `{u8 bytes[32], i32 ret, u32 reserved}`, since minor version 1
+    pub const ENTROPY: u16 = 3;
     /// Any value: an ioeventfd.
     pub const KICK: u16 = 4;
 }

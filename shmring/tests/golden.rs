@@ -92,7 +92,7 @@ fn a_region_has_its_words_where_the_text_says() {
     let _region = Region::build(memory, &config, &pool);
     let word = |at: u64| memory.load_u64(at);
     assert_eq!(&word(0).to_le_bytes(), b"SHMRING1");
-    assert_eq!(word(0x008), 1 | 0xb00 << 32);
+    assert_eq!(word(0x008), 1 | 1 << 16 | 0xb00 << 32);
     assert_eq!(word(0x010), config.size());
     assert_eq!(word(0x018), 0x1ff);
     assert_eq!(word(0x020), 6 | 1 << 16);

@@ -1,11 +1,17 @@
 //! Seeds for random generators.
 
-use super::hypercall;
+use super::{boot, hypercall};
 use core::hash::Hasher;
+use shmring::abi::{MAJOR, port};
 use siphasher::sip::SipHasher13;
 
-/// 32 bytes: of the processor's generator where it has one, mixed with the clocks.
+/// 32 bytes: of the processor's generator and the tender's host, where they have them, mixed with
+/// the clocks. Neither source can weaken the other.
 pub(crate) fn seed() -> [u8; 32] {
+    let host = tender();
+    if host.is_none() && hardware().is_none() {
+        log::warn!("neither processor nor tender has random numbers: clocks have to do");
+    }
     let mut seed = [0; 32];
     for (i, part) in seed.chunks_exact_mut(8).enumerate() {
         // SAFETY: as in `clock`.
@@ -15,7 +21,24 @@ pub(crate) fn seed() -> [u8; 32] {
         mixer.write_u64(hardware().unwrap_or(0));
         part.copy_from_slice(&mixer.finish().to_le_bytes());
     }
+    for (byte, host) in seed.iter_mut().zip(host.into_iter().flatten()) {
+        *byte ^= host;
+    }
     seed
+}
+
+/// Random bytes of the host's, from a tender that offers them.
+fn tender() -> Option<[u8; 32]> {
+    #[repr(C)]
+    struct Entropy([u8; 32], i32, u32);
+    let offer = boot::manifest().rings()?;
+    if (offer.major, offer.minor) < (MAJOR, 1) {
+        return None;
+    }
+    let mut arg = Entropy([0; 32], -1, 0);
+    // SAFETY: the struct of this port.
+    unsafe { hypercall::call(offer.port + port::ENTROPY, &mut arg) };
+    (arg.1 == 0).then_some(arg.0)
 }
 
 /// A number of the processor's: of its noise source where it has one for that.

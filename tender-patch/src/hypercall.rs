@@ -51,14 +51,14 @@ impl<'a> Argument<'a> {
     }
 
     pub(crate) fn set_u64(&self, offset: u64, value: u64) {
-        self.set(offset, &value.to_le_bytes());
+        self.set_bytes(offset, &value.to_le_bytes());
     }
 
     pub(crate) fn set_i32(&self, offset: u64, value: i32) {
-        self.set(offset, &value.to_le_bytes());
+        self.set_bytes(offset, &value.to_le_bytes());
     }
 
-    fn set(&self, offset: u64, bytes: &[u8]) {
+    pub(crate) fn set_bytes(&self, offset: u64, bytes: &[u8]) {
         if let Err(problem) = self.memory.write(self.address + offset, bytes) {
             log::error!("{problem}");
         }
@@ -86,6 +86,8 @@ pub(crate) struct Host {
     pub(crate) blocks: Vec<(u64, Block)>,
     pub(crate) nets: Nets,
     pub(crate) stats: std::sync::Arc<Stats>,
+    /// Where the host's random bytes come from.
+    pub(crate) entropy: std::fs::File,
 }
 
 impl Host {

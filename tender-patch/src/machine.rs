@@ -22,6 +22,8 @@ use kvm_bindings::{KVM_MAX_CPUID_ENTRIES, kvm_regs, kvm_sregs};
 use kvm_ioctls::{IoEventAddress, Kvm, NoDatamatch, VcpuExit, VcpuFd, VmFd};
 use shmring::abi::port;
 use std::{
+    fs::File,
+    io::Read,
     os::fd::AsRawFd,
     sync::Arc,
     time::{Duration, Instant},
@@ -74,13 +76,14 @@ pub(crate) fn run(config: Config) -> Result<u8, String> {
     }
     let calls = Calls { core_dir: core.as_ref().map(CoreDir::as_raw_fd) };
     let crash = Reporter { image: image.bytes, core };
+    let entropy = File::open("/dev/urandom").map_err(|e| format!("/dev/urandom: {e}"))?;
     confine::drop_privileges(&config.identity)?;
     signals.serve(stats.clone(), taps.clone())?;
     if vnet {
         nets.start()?;
     }
     confine::install(Role::Vcpu, calls)?;
-    let mut host = Host { memory, blocks, nets, stats };
+    let mut host = Host { memory, blocks, nets, stats, entropy };
     host.stats.counters.boot_us.add(started.elapsed().as_micros() as u64);
     let status = run_vcpu(&mut vcpu, &mut host, &crash, level);
     host.stats.write();
@@ -303,6 +306,14 @@ fn serve(host: &mut Host, at: u16, address: u32) -> Result<Next, String> {
             let arg = Argument::new(&memory, address, 16)?;
             let known = host.nets.reset(arg.u64(0));
             arg.set_i32(8, if known { 0 } else { 2 });
+        }
+        Some(port::ENTROPY) => {
+            host.stats.reasons.count("entropy");
+            let arg = Argument::new(&memory, address, 40)?;
+            let mut bytes = [0; 32];
+            let ret = host.entropy.read_exact(&mut bytes).map_or(3, |()| 0);
+            arg.set_bytes(0, &bytes);
+            arg.set_i32(32, ret);
         }
         Some(port::KICK) => {}
         _ => return Err(format!("Invalid guest port access: port={at:#x}")),
