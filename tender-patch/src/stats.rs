@@ -81,7 +81,7 @@ counters! {
 pub(crate) struct ExitReasons([Counter; ExitReasons::NAMES.len()]);
 
 impl ExitReasons {
-    const NAMES: [&'static str; 14] = [
+    const NAMES: [&'static str; 15] = [
         "other",
         "walltime",
         "puts",
@@ -94,6 +94,7 @@ impl ExitReasons {
         "ring_attach",
         "ring_wait",
         "ring_reset",
+        "entropy",
         "exception",
         "interrupted",
     ];
