@@ -2,7 +2,7 @@
 
 use super::{BATCH, stack};
 use smoltcp::{
-    iface::{Config, Interface, SocketHandle, SocketSet},
+    iface::{Config, Interface, PollResult, SocketHandle, SocketSet},
     phy::{Checksum, ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken},
     socket::udp::{PacketBuffer, PacketMetadata, Socket},
     time::Instant,
@@ -101,7 +101,10 @@ impl Host {
         while let Ok((len, from)) = socket.recv_slice(&mut data) {
             socket.send_slice(&data[..len], from.endpoint).unwrap();
         }
-        self.interface.poll(self.now, &mut self.wire, &mut self.sockets);
+        // One datagram a socket in each round.
+        while self.interface.poll_egress(self.now, &mut self.wire, &mut self.sockets)
+            == PollResult::SocketStateChanged
+        {}
         assert_eq!(self.wire.sent, BATCH);
     }
 }

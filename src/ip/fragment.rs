@@ -95,19 +95,28 @@ pub(crate) fn complete_checksum(protocol: u8, head: &mut PacketBuf, rest: &[Slic
 pub(crate) struct Idents {
     key: SipHasher13,
     counters: [u32; Idents::COUNTERS],
+    /// The hash of the addresses that were asked for last.
+    last: Option<(IpAddr, IpAddr, u64)>,
 }
 
 impl Idents {
     const COUNTERS: usize = 64;
 
     pub(crate) fn new(key: [u8; 16]) -> Idents {
-        Idents { key: SipHasher13::new_with_key(&key), counters: [0; Idents::COUNTERS] }
+        let key = SipHasher13::new_with_key(&key);
+        Idents { key, counters: [0; Idents::COUNTERS], last: None }
     }
 
     pub(crate) fn next(&mut self, local: IpAddr, remote: IpAddr) -> u32 {
-        let mut hasher = self.key;
-        (local, remote).hash(&mut hasher);
-        let hash = hasher.finish();
+        let hash = match self.last {
+            Some((from, to, hash)) if (from, to) == (local, remote) => hash,
+            _ => {
+                let mut hasher = self.key;
+                (local, remote).hash(&mut hasher);
+                hasher.finish()
+            }
+        };
+        self.last = Some((local, remote, hash));
         let counter = &mut self.counters[(hash >> 32) as usize % Idents::COUNTERS];
         *counter = counter.wrapping_add(1);
         counter.wrapping_add(hash as u32)
