@@ -107,7 +107,9 @@ impl Stack {
             return Ok(Some(header.next));
         }
         // RFC 7112, section 5: the first fragment has all headers.
-        if header.offset == 0 && extension::transport(header.next, packet.first()).is_none() {
+        let bytes = packet.first();
+        let found = extension::transport(header.next, bytes);
+        if header.offset == 0 && found.is_none_or(|(_, at)| at >= bytes.len()) {
             return Err(Refused::Silently);
         }
         let (local, remote) = (about.incoming.local, about.incoming.remote);
