@@ -7,7 +7,7 @@ use bitflags::bitflags;
 pub const MAGIC: u64 = u64::from_le_bytes(*b"SHMRING1");
 /// Major version: both sides must agree on it.
 pub const MAJOR: u16 = 1;
-/// Minor version: additive. 1: ENTROPY.
+/// Minor version: additive. 1: ENTROPY and LARGE.
 pub const MINOR: u16 = 1;
 
 /// The manifest entry through which a tender offers rings.
@@ -117,16 +117,25 @@ bitflags! {
         const RX_GSO = 1 << 7;
         /// A TX-only class that covers the guest's memory.
         const MEM_CLASS = 1 << 8;
+        /// Each pair has a fourth queue, LARGE, of buffers for what of a coalesced frame does not
+        /// fit into its first; needs RX_GSO. Since minor version 1.
+        const FILL_LARGE = 1 << 9;
     }
 }
 
 impl Features {
+    /// Queues of each pair.
+    pub fn queues_per_pair(self) -> u16 {
+        3 + u16::from(self.contains(Features::FILL_LARGE))
+    }
+
     /// Whether every feature's requirement is in the set too.
     pub fn closed(self) -> bool {
         let needs =
             |feature: Features, need: Features| !self.intersects(feature) || self.contains(need);
         needs(Features::TSO4 | Features::TSO6 | Features::USO, Features::TX_CSUM)
             && needs(Features::RX_GSO, Features::RX_CSUM)
+            && needs(Features::FILL_LARGE, Features::RX_GSO)
             && needs(Features::all() - Features::RINGS - Features::STATS, Features::RINGS)
     }
 }
@@ -209,6 +218,8 @@ pub mod queue {
     pub const FILL: u16 = 2;
     /// The tender produces received frames.
     pub const RX: u16 = 3;
+    /// The guest produces large empty buffers, with [`super::Features::FILL_LARGE`].
+    pub const LARGE: u16 = 4;
     /// Most entries, as a power of two.
     pub const MAX_LOG2: u8 = 15;
 }

@@ -17,6 +17,9 @@ use shmring::{
 /// How long a guest polls while a thread of the tender's polls too.
 const SPIN: Duration = Duration::from_micros(100);
 
+/// Large buffers lent at the same time: a batch of coalesced frames.
+pub const LARGE_LENT: usize = 32;
+
 /// Times that a device starts its rings again before it gives up.
 const RESTARTS: u32 = 8;
 
@@ -109,7 +112,11 @@ impl<M: SharedMemory + Copy, B: Doorbell<M>> RingDevice<M, B> {
     /// Lends buffers: half of the pool at most, so that the other half can be sent from.
     fn refill(&mut self) {
         let most = self.pool.config().count / 2;
-        match self.rx.refill(most) {
+        let kicks = self.rx.refill(most).and_then(|kick| {
+            let kick_large = self.rx.refill_large(LARGE_LENT)?;
+            Ok(kick || kick_large)
+        });
+        match kicks {
             Ok(true) => self.doorbell.kick(),
             Ok(false) => {}
             Err(broken) => self.fail(broken),

@@ -13,7 +13,7 @@ use crate::{
     device::{
         Device, DeviceInfo,
         hypercall::HypercallDevice,
-        ring::{Doorbell, RingDevice, Rings, offloads},
+        ring::{Doorbell, LARGE_LENT, RingDevice, Rings, offloads},
         solo5_ring::{self, Solo5RingDevice},
     },
     frame::Offloads,
@@ -79,6 +79,17 @@ fn pool(nets: usize) -> Option<Pool> {
     Some(unsafe { Pool::from_raw_confined(config, base) })
 }
 
+/// A pool of large buffers, for the rest of coalesced frames, of an eighth of memory; none where
+/// memory is so small that the other pool needs it.
+fn large_pool(nets: usize) -> Option<Pool> {
+    let stride = 1 << 16;
+    let count = (boot::memory() as usize / 8 / nets / stride).min(64);
+    let config = PoolConfig { stride, count, headroom: 0, reserve: 0 };
+    let base = pages(config.bytes()).filter(|_| count >= LARGE_LENT)?;
+    // SAFETY: as in `pool`.
+    Some(unsafe { Pool::from_raw_confined(config, base) })
+}
+
 /// The table of statistics that the tender reads.
 struct Table {
     memory: RawMemory,
@@ -117,6 +128,7 @@ struct Ports {
     region: RawMemory,
     address: u64,
     config: RegionConfig,
+    large: Option<Pool>,
     watch: Watch<RawMemory>,
     clock: Clock,
 }
@@ -156,7 +168,8 @@ impl Doorbell<RawMemory> for Ports {
         let mut arg = Reset(self.handle, -1, 0);
         // SAFETY: the struct of this port.
         unsafe { call(self.base + port::RESET, &mut arg) };
-        let mut region = Region::build(self.region, &self.config, pool);
+        let large = self.large.as_ref();
+        let mut region = Region::build_with(self.region, &self.config, pool, large);
         Ports::attach(self.base, self.handle, self.address, &self.config).ok()?;
         self.watch = Watch::new(self.region);
         region.pairs.pop()
@@ -200,13 +213,19 @@ struct Offered {
 }
 
 /// Lays a region out and attaches it.
-fn attach(offer: &Offer, handle: u64, pool: &Pool, clock: Clock) -> Option<Offered> {
+fn attach(offer: &Offer, handle: u64, pool: &Pool, nets: usize, clock: Clock) -> Option<Offered> {
     let table = Table::new()?;
+    let wants_large = offer.features.contains(Features::FILL_LARGE);
+    let large = wants_large.then(|| large_pool(nets)).flatten();
+    let declined = match large {
+        Some(_) => Features::USO,
+        None => Features::USO | Features::FILL_LARGE,
+    };
     let config = RegionConfig {
         pairs: 1,
         entries: ENTRIES,
         offered: offer.features,
-        accepted: offer.features - Features::USO,
+        accepted: offer.features - declined,
         origin: 0,
         mem: Some(MemClass { size: boot::memory() }),
         stats: Some((table.address, MAX_STATS)),
@@ -215,13 +234,13 @@ fn attach(offer: &Offer, handle: u64, pool: &Pool, clock: Clock) -> Option<Offer
     let address = base.as_ptr() as u64;
     // SAFETY: fresh pages, reached only by words from here on.
     let region = unsafe { RawMemory::new(base, config.size()) };
-    let mut pairs = Region::build(region, &config, pool).pairs;
+    let mut pairs = Region::build_with(region, &config, pool, large.as_ref()).pairs;
     if let Err(reason) = Ports::attach(offer.port, handle, address, &config) {
         log::warn!("the tender refused the rings (reason {reason}); falling back");
         return None;
     }
     let watch = Watch::new(region);
-    let ports = Ports { base: offer.port, handle, region, address, config, watch, clock };
+    let ports = Ports { base: offer.port, handle, region, address, config, large, watch, clock };
     Some(Offered { rings: pairs.pop().map(|rings| (rings, ports)), publish: table.publish() })
 }
 
@@ -244,7 +263,7 @@ impl Board for Tender {
         let max_connections = heap / self.nets / CONNECTION;
         let clock = self.clock;
         let offer = boot::manifest().rings().filter(|offer| offer.major == MAJOR);
-        let offered = offer.and_then(|offer| attach(&offer, handle, &pool, clock));
+        let offered = offer.and_then(|offer| attach(&offer, handle, &pool, self.nets, clock));
         let (rings, publish) = match offered {
             Some(Offered { rings, publish }) => (rings, Some(publish)),
             None => (None, None),

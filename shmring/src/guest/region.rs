@@ -1,6 +1,10 @@
 //! Laying out a region.
 
-use super::{Broken, RxRing, TxRing, tx::Reach};
+use super::{
+    Broken, RxRing, TxRing,
+    rx::{HEADROOM, Lender},
+    tx::Reach,
+};
 use crate::{
     Pool,
     abi::{
@@ -23,7 +27,8 @@ pub struct MemClass {
 /// What a region is laid out for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RegionConfig {
-    /// Queue pairs, at least 1 and as many as were offered; each takes three rings.
+    /// Queue pairs, at least 1 and as many as were offered; each takes three rings, or four with
+    /// [`Features::FILL_LARGE`].
     pub pairs: u16,
     /// Entries of each ring, a power of two up to 2^15, at least 64 with [`Features::RX_GSO`].
     pub entries: u32,
@@ -43,8 +48,16 @@ pub struct RegionConfig {
 impl RegionConfig {
     const CTRL: u64 = 0x1000;
 
+    fn per_pair(&self) -> u64 {
+        self.accepted.queues_per_pair().into()
+    }
+
     fn queues(&self) -> u64 {
-        if self.accepted.contains(Features::RINGS) { 3 * u64::from(self.pairs) } else { 0 }
+        if self.accepted.contains(Features::RINGS) {
+            self.per_pair() * u64::from(self.pairs)
+        } else {
+            0
+        }
     }
 
     /// Descriptors start on a page behind all control words.
@@ -77,7 +90,7 @@ impl RegionConfig {
         assert!(self.offered.contains(self.accepted) && self.accepted.closed());
         let gso = self.accepted.contains(Features::RX_GSO);
         assert!(!gso || self.entries >= MIN_ENTRIES_RX_GSO, "too few entries for large frames");
-        assert!((1..=header::MAX_QUEUES as u64 / 3).contains(&u64::from(self.pairs)));
+        assert!((1..=header::MAX_QUEUES as u64 / self.per_pair()).contains(&u64::from(self.pairs)));
     }
 }
 
@@ -99,10 +112,11 @@ impl<M: SharedMemory> Region<M> {
         Region::build_with(memory, config, pool, None)
     }
 
-    /// Likewise, with a second pool of larger buffers, which may be sent from.
+    /// Likewise, with a second pool of larger buffers, which may be sent from, and with
+    /// [`Features::FILL_LARGE`] received into.
     ///
     /// # Panics
-    /// As [`Region::build`].
+    /// As [`Region::build`], and with that feature without a second pool.
     pub fn build_with(
         memory: M,
         config: &RegionConfig,
@@ -128,8 +142,9 @@ impl<M: SharedMemory> Region<M> {
         if config.accepted.contains(Features::RINGS) {
             let reach;
             (classes, reach) = write_classes(&memory, config, pool, large);
+            let large = large.filter(|_| config.accepted.contains(Features::FILL_LARGE));
             for pair in 0..config.pairs {
-                pairs.push(write_pair(&memory, config, pair, pool, &reach));
+                pairs.push(write_pair(&memory, config, pair, (pool, large), &reach));
             }
         }
         memory.store_u64(header::COUNTS, config.queues() | classes << 16);
@@ -174,11 +189,11 @@ fn write_pair<M: SharedMemory>(
     memory: &M,
     config: &RegionConfig,
     pair: u16,
-    pool: &Pool,
+    (pool, large): (&Pool, Option<&Pool>),
     reach: &Reach,
 ) -> (TxRing<M>, RxRing<M>) {
     let queue = |n: u64, kind: u16| {
-        let i = 3 * u64::from(pair) + n;
+        let i = config.per_pair() * u64::from(pair) + n;
         let layout = config.layout(i);
         let row = header::QUEUES + i * queue::ROW;
         memory.store_u64(row + queue::TYPE, u64::from(kind) | u64::from(pair) << 16);
@@ -201,7 +216,12 @@ fn write_pair<M: SharedMemory>(
     let tx = Producer::fresh(memory.ring(queue(0, queue::TX)), config.entries);
     let fill = Producer::fresh(memory.ring(queue(1, queue::FILL)), config.entries);
     let rx = Consumer::fresh(memory.ring(queue(2, queue::RX)), config.entries);
-    (TxRing::new(tx, reach.clone()), RxRing::new(fill, rx, pool.clone(), config.accepted))
+    let large = large.map(|pool| {
+        let ring = Producer::fresh(memory.ring(queue(3, queue::LARGE)), config.entries);
+        Lender::new(ring, pool.clone(), reach.first_id(pool), 0)
+    });
+    let fill = Lender::new(fill, pool.clone(), 0, HEADROOM);
+    (TxRing::new(tx, reach.clone()), RxRing::new(fill, large, rx, config.accepted))
 }
 
 /// What the tender says about an attached region.

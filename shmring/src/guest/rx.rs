@@ -4,13 +4,15 @@ use super::Broken;
 use crate::{
     PacketBuf, Pool, Slice,
     abi::{Desc, Features, Flags, MAX_FRAGS, MAX_FRAME, gso},
-    memory::SharedMemory,
+    memory::{RingMemory, SharedMemory},
     ring::{Consumer, Producer},
 };
 use alloc::collections::VecDeque;
 
 /// Bytes left free in front of a received frame.
-const HEADROOM: usize = 64;
+pub(super) const HEADROOM: usize = 64;
+/// The low-water mark: a batch of this many at most pays for the fence.
+const LOW_WATER: usize = 32;
 
 /// Offload facts of a received frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,26 +23,73 @@ pub struct RxInfo {
     pub gso: Option<(u8, u16)>,
 }
 
-/// The FILL and RX rings and the buffers out through them.
+/// A ring through which empty buffers of a pool are lent, in order.
+#[derive(Debug)]
+pub(super) struct Lender<R> {
+    ring: Producer<R>,
+    pool: Pool,
+    /// The id of the pool's first buffer.
+    first_id: u32,
+    headroom: usize,
+    lent: VecDeque<PacketBuf>,
+}
+
+impl<R: RingMemory> Lender<R> {
+    pub(super) fn new(ring: Producer<R>, pool: Pool, first_id: u32, headroom: usize) -> Lender<R> {
+        let lent = VecDeque::with_capacity(2 * ring.entries() as usize);
+        Lender { ring, pool, first_id, headroom, lent }
+    }
+
+    /// Lends buffers until `most` are out, or none is left; whether to kick.
+    fn refill(&mut self, most: usize) -> Result<bool, Broken> {
+        let most = most.min(self.ring.entries() as usize);
+        let missing = most.saturating_sub(self.lent.len());
+        if missing < (most / 8).clamp(1, LOW_WATER) {
+            return Ok(false);
+        }
+        if (self.ring.room() as usize) < missing {
+            self.ring.refresh().map_err(|_| Broken::Index)?;
+        }
+        while self.lent.len() < most && self.ring.room() > 0 {
+            let Some(mut buf) = self.pool.alloc() else {
+                break;
+            };
+            buf.reset(self.headroom);
+            let len = buf.tailroom().min(usize::from(u16::MAX)) as u16;
+            let id = self.first_id + buf.index();
+            let desc = Desc { id, offset: self.headroom as u16, len, ..Desc::default() };
+            self.ring.write(desc.encode());
+            self.lent.push_back(buf);
+        }
+        Ok(self.ring.publish())
+    }
+
+    /// The buffer lent first, if it is the one that `desc` names.
+    fn head(&self, desc: &Desc) -> Option<&PacketBuf> {
+        let head = self.lent.front()?;
+        let same = desc.id == self.first_id + head.index();
+        (same && usize::from(desc.offset) == self.headroom).then_some(head)
+    }
+}
+
+/// The FILL, LARGE and RX rings and the buffers out through them.
 #[derive(Debug)]
 pub struct RxRing<M: SharedMemory> {
-    fill: Producer<M::Ring>,
+    fill: Lender<M::Ring>,
+    large: Option<Lender<M::Ring>>,
     rx: Consumer<M::Ring>,
-    lent: VecDeque<PacketBuf>,
-    pool: Pool,
     features: Features,
     broken: Option<Broken>,
 }
 
 impl<M: SharedMemory> RxRing<M> {
     pub(super) fn new(
-        fill: Producer<M::Ring>,
+        fill: Lender<M::Ring>,
+        large: Option<Lender<M::Ring>>,
         rx: Consumer<M::Ring>,
-        pool: Pool,
         features: Features,
     ) -> Self {
-        let lent = VecDeque::with_capacity((fill.entries() + rx.entries()) as usize);
-        RxRing { fill, rx, lent, pool, features, broken: None }
+        RxRing { fill, large, rx, features, broken: None }
     }
 
     fn check(&self) -> Result<(), Broken> {
@@ -59,32 +108,27 @@ impl<M: SharedMemory> RxRing<M> {
     /// [`Broken`] when the tender's index is out of bounds, now or before.
     pub fn refill(&mut self, most: usize) -> Result<bool, Broken> {
         self.check()?;
-        let most = most.min(self.fill.entries() as usize);
-        let missing = most.saturating_sub(self.lent.len());
-        // The low-water mark: a batch pays for the fence.
-        if missing < (most / 8).clamp(1, 32) {
-            return Ok(false);
-        }
-        if (self.fill.room() as usize) < missing && self.fill.refresh().is_err() {
-            return self.fail(Broken::Index);
-        }
-        while self.lent.len() < most && self.fill.room() > 0 {
-            let Some(mut buf) = self.pool.alloc() else {
-                break;
-            };
-            buf.reset(HEADROOM);
-            let len = buf.tailroom().min(usize::from(u16::MAX)) as u16;
-            let id = buf.index();
-            let desc = Desc { id, offset: HEADROOM as u16, len, ..Desc::default() };
-            self.fill.write(desc.encode());
-            self.lent.push_back(buf);
-        }
-        Ok(self.fill.publish())
+        self.fill.refill(most).or_else(|broken| self.fail(broken))
     }
 
-    /// Buffers out.
+    /// Likewise, with large buffers, of which none are out without [`Features::FILL_LARGE`].
+    ///
+    /// # Errors
+    /// As [`RxRing::refill`].
+    pub fn refill_large(&mut self, most: usize) -> Result<bool, Broken> {
+        self.check()?;
+        let Some(large) = &mut self.large else { return Ok(false) };
+        large.refill(most).or_else(|broken| self.fail(broken))
+    }
+
+    /// Buffers out, without the large ones.
     pub fn lent(&self) -> usize {
-        self.lent.len()
+        self.fill.lent.len()
+    }
+
+    /// Large buffers out.
+    pub fn lent_large(&self) -> usize {
+        self.large.as_ref().map_or(0, |large| large.lent.len())
     }
 
     /// Looks for frames; returns the descriptors that are ready.
@@ -130,20 +174,20 @@ impl<M: SharedMemory> RxRing<M> {
             } else if desc.has_offloads() {
                 return Err(Broken::Flags);
             }
-            let lent = self.lent.front().ok_or(Broken::Buffer)?;
-            if desc.id != lent.index() || usize::from(desc.offset) != HEADROOM {
-                return Err(Broken::Buffer);
-            }
+            // A frame's first buffer is a small one.
+            let large = self.large.as_mut().filter(|large| n > 0 && large.head(&desc).is_some());
+            let lender = large.unwrap_or(&mut self.fill);
+            let room = lender.head(&desc).ok_or(Broken::Buffer)?.tailroom();
             total += usize::from(desc.len);
             let single = !self.features.contains(Features::RX_GSO);
             if desc.len == 0
-                || usize::from(desc.len) > lent.tailroom()
+                || usize::from(desc.len) > room
                 || total > MAX_FRAME
                 || (single && desc.flags.contains(Flags::NEXT))
             {
                 return Err(Broken::Length);
             }
-            if let Some(mut buf) = self.lent.pop_front() {
+            if let Some(mut buf) = lender.lent.pop_front() {
                 buf.append(desc.len.into());
                 frags(buf.freeze());
             }
@@ -190,13 +234,18 @@ impl<M: SharedMemory> RxRing<M> {
     /// Takes every lent buffer back. To be called only when the tender has answered a RESET: until
     /// then it may write to them.
     pub fn after_reset(mut self) {
-        self.lent.clear();
+        self.lent_all().for_each(drop);
+    }
+
+    fn lent_all(&mut self) -> impl Iterator<Item = PacketBuf> {
+        let large = self.large.iter_mut().flat_map(|large| large.lent.drain(..));
+        self.fill.lent.drain(..).chain(large)
     }
 }
 
 impl<M: SharedMemory> Drop for RxRing<M> {
     fn drop(&mut self) {
         // The tender may still write to these.
-        self.lent.drain(..).for_each(core::mem::forget);
+        self.lent_all().for_each(core::mem::forget);
     }
 }

@@ -216,22 +216,28 @@ fn latch_pairs<M: SharedMemory>(
     features: Features,
     classes: Classes,
 ) -> Result<Vec<Pair<M>>, AttachError> {
-    let most = header::MAX_QUEUES.min(3 * usize::from(limits.max_pairs));
-    if queues == 0 || queues > most || !queues.is_multiple_of(3) {
+    let per_pair = usize::from(features.queues_per_pair());
+    let most = header::MAX_QUEUES.min(per_pair * usize::from(limits.max_pairs));
+    if queues == 0 || queues > most || !queues.is_multiple_of(per_pair) {
         return Err(AttachError::Queue);
     }
     let mut taken = Vec::with_capacity(2 * queues);
-    let mut pairs = Vec::with_capacity(queues / 3);
-    for pair in 0..queues / 3 {
-        let mut row =
-            |n: usize, kind: u16| latch_queue(memory, pair * 3 + n, kind, pair as u16, &mut taken);
+    let mut pairs = Vec::with_capacity(queues / per_pair);
+    for pair in 0..queues / per_pair {
+        let mut row = |n: usize, kind: u16| {
+            latch_queue(memory, pair * per_pair + n, kind, pair as u16, &mut taken)
+        };
         let (tx, fill, rx) = (row(0, queue::TX)?, row(1, queue::FILL)?, row(2, queue::RX)?);
+        let large = match features.contains(Features::FILL_LARGE) {
+            true => Some(row(3, queue::LARGE)?),
+            false => None,
+        };
         let least = if features.contains(Features::RX_GSO) { MIN_ENTRIES_RX_GSO } else { 2 };
         if fill.entries < least || rx.entries < least {
             return Err(AttachError::Queue);
         }
         let tx = TxRing::new(memory, tx, classes, features);
-        let rx = RxRing::new(memory, fill, rx, classes, features);
+        let rx = RxRing::new(memory, fill, large, rx, classes, features);
         let (Ok(tx), Ok(rx)) = (tx, rx) else { return Err(AttachError::Index) };
         pairs.push(Pair { tx, rx });
     }

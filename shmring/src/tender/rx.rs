@@ -19,7 +19,7 @@ pub struct RxInfo {
 /// Room for checked FILL entries: a power of two for one frame's most fragments.
 const HELD: usize = MAX_FRAGS.next_power_of_two();
 
-/// The tender's ends of a FILL and an RX ring.
+/// The tender's ends of a FILL, a LARGE and an RX ring.
 #[derive(Debug)]
 pub struct RxRing<M: SharedMemory> {
     fill: Consumer<M::Ring>,
@@ -31,6 +31,9 @@ pub struct RxRing<M: SharedMemory> {
     first: usize,
     count: usize,
     bytes: usize,
+    large: Option<Consumer<M::Ring>>,
+    /// A checked LARGE entry.
+    held_large: Option<(Desc, Span)>,
     broken: Option<Violation>,
 }
 
@@ -38,6 +41,7 @@ impl<M: SharedMemory> RxRing<M> {
     pub(super) fn new(
         memory: &M,
         fill: Layout,
+        large: Option<Layout>,
         rx: Layout,
         classes: Classes,
         features: Features,
@@ -51,6 +55,8 @@ impl<M: SharedMemory> RxRing<M> {
             first: 0,
             count: 0,
             bytes: 0,
+            large: large.map(|large| Consumer::new(memory, large)).transpose()?,
+            held_large: None,
             broken: None,
         })
     }
@@ -61,8 +67,9 @@ impl<M: SharedMemory> RxRing<M> {
     }
 
     /// Buffers for the next frame: one, or with [`Features::RX_GSO`] as many as a coalesced frame
-    /// may need. Empty when the guest has lent too few or has no room: a frame is never cut. Each
-    /// was checked once and stays the same until [`RxRing::commit`] has used it.
+    /// may need, which are one and a large one where the guest has lent such. Empty when the guest
+    /// has lent too few or has no room: a frame is never cut. Each was checked once and stays the
+    /// same until [`RxRing::commit`] has used it.
     ///
     /// # Errors
     /// The violation that breaks the queue or broke it before.
@@ -73,12 +80,29 @@ impl<M: SharedMemory> RxRing<M> {
         if let Err(violation) = self.top_up() {
             return Err(*self.broken.insert(violation));
         }
-        let usable = if self.suffices() { self.count } else { 0 };
-        Ok((0..usable).map(|i| self.held[(self.first + i) % HELD].1))
+        let usable = match (self.suffices(), self.usable_large()) {
+            (false, _) => 0,
+            (true, Some(_)) => 1,
+            (true, None) => self.count,
+        };
+        let large = self.usable_large().map(|(_, span)| span);
+        let small = (0..usable).map(|i| self.held[(self.first + i) % HELD].1);
+        Ok(small.chain(large))
+    }
+
+    /// The large buffer, when it and the first of the others hold any frame.
+    fn usable_large(&self) -> Option<(Desc, Span)> {
+        let (_, first) = self.held[self.first];
+        self.held_large.filter(|(_, large)| {
+            self.count > 0 && first.len as usize + large.len as usize >= MAX_FRAME
+        })
     }
 
     /// Whether the held buffers are enough for any frame.
     fn suffices(&self) -> bool {
+        if self.usable_large().is_some() {
+            return true;
+        }
         let wanted = if self.features.contains(Features::RX_GSO) { MAX_FRAME } else { 1 };
         self.bytes >= wanted || self.count == MAX_FRAGS
     }
@@ -87,6 +111,7 @@ impl<M: SharedMemory> RxRing<M> {
         if self.suffices() {
             return Ok(());
         }
+        self.top_up_large()?;
         let most = MAX_FRAGS as u32;
         if self.fill.ready() < most {
             self.fill.refresh().map_err(|_| Violation::Index)?;
@@ -96,16 +121,22 @@ impl<M: SharedMemory> RxRing<M> {
         }
         let usable = MAX_FRAGS.min(self.fill.ready() as usize).min(self.rx.room() as usize);
         while self.count < usable && !self.suffices() {
-            let desc =
-                Desc::decode(self.fill.peek(self.count as u32)).map_err(|_| Violation::Flags)?;
-            if !desc.flags.is_empty() || desc.has_offloads() {
-                return Err(Violation::Flags);
-            }
-            let span = self.classes.resolve(&desc, false)?;
+            let (desc, span) = checked(&self.classes, self.fill.peek(self.count as u32))?;
             self.bytes += span.len as usize;
             self.held[(self.first + self.count) % HELD] = (desc, span);
             self.count += 1;
         }
+        Ok(())
+    }
+
+    fn top_up_large(&mut self) -> Result<(), Violation> {
+        let Some(large) = self.large.as_mut().filter(|_| self.held_large.is_none()) else {
+            return Ok(());
+        };
+        if large.ready() == 0 && large.refresh().map_err(|_| Violation::Index)? == 0 {
+            return Ok(());
+        }
+        self.held_large = Some(checked(&self.classes, large.peek(0))?);
         Ok(())
     }
 
@@ -117,15 +148,28 @@ impl<M: SharedMemory> RxRing<M> {
     pub fn commit(&mut self, len: usize, info: RxInfo) {
         let mut rest = len;
         let mut used = 0;
-        while rest > 0 || used == 0 {
-            assert!(used < self.count, "frame longer than its buffers");
-            let (lent, span) = self.held[(self.first + used) % HELD];
+        let mut large = self.usable_large();
+        let mut began = false;
+        while rest > 0 || !began {
+            let (lent, span) = match large.take_if(|_| began) {
+                Some(large) => {
+                    self.held_large = None;
+                    self.large.as_mut().into_iter().for_each(|ring| ring.take(1));
+                    large
+                }
+                None => {
+                    assert!(used < self.count, "frame longer than its buffers");
+                    let small = self.held[(self.first + used) % HELD];
+                    self.bytes -= small.1.len as usize;
+                    used += 1;
+                    small
+                }
+            };
             let part = rest.min(span.len as usize);
-            self.bytes -= span.len as usize;
             rest -= part;
             let mut desc =
                 Desc { id: lent.id, offset: lent.offset, len: part as u16, ..Desc::default() };
-            if used == 0 {
+            if !core::mem::replace(&mut began, true) {
                 if info.csum_valid {
                     desc.flags |= Flags::DATA_VALID;
                 }
@@ -135,7 +179,6 @@ impl<M: SharedMemory> RxRing<M> {
                 desc.flags |= Flags::NEXT;
             }
             self.rx.write(desc.encode());
-            used += 1;
         }
         self.fill.take(used as u32);
         self.first = (self.first + used) % HELD;
@@ -145,15 +188,22 @@ impl<M: SharedMemory> RxRing<M> {
     /// Hands over every committed frame and the FILL entries used, to a guest that looks by itself:
     /// without a fence.
     pub fn publish(&mut self) {
-        self.fill.release();
+        self.release();
         self.rx.publish_quiet();
     }
 
     /// Likewise; whether the guest sleeps and is to be woken.
     #[must_use]
     pub fn publish_notify(&mut self) -> bool {
-        self.fill.release();
+        self.release();
         self.rx.publish()
+    }
+
+    fn release(&mut self) {
+        self.fill.release();
+        if let Some(large) = &mut self.large {
+            large.release();
+        }
     }
 
     /// Whether the guest has not taken all frames yet.
@@ -180,4 +230,13 @@ impl<M: SharedMemory> RxRing<M> {
     pub fn disarm_fill(&self) {
         self.fill.disarm();
     }
+}
+
+/// A FILL or LARGE entry and the bytes that it names.
+fn checked(classes: &Classes, words: [u64; 2]) -> Result<(Desc, Span), Violation> {
+    let desc = Desc::decode(words).map_err(|_| Violation::Flags)?;
+    if !desc.flags.is_empty() || desc.has_offloads() {
+        return Err(Violation::Flags);
+    }
+    Ok((desc, classes.resolve(&desc, false)?))
 }

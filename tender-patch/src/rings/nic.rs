@@ -19,6 +19,13 @@ pub(super) const SAID: u64 = 16;
 const NEEDS_CSUM: u8 = 1;
 const DATA_VALID: u8 = 2;
 
+/// What was read from a tap.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Received {
+    pub(super) frames: usize,
+    pub(super) bytes: usize,
+}
+
 /// A tap and its rings.
 pub(super) struct Nic {
     pub(super) handle: u64,
@@ -242,18 +249,19 @@ impl Nic {
     }
 
     /// Reads up to `budget` frames from the tap into buffers of the guest; returns how many.
-    pub(super) fn receive(&mut self, shared: &Shared, budget: usize) -> usize {
-        let Some((_, pair)) = &mut self.rings else { return 0 };
+    pub(super) fn receive(&mut self, shared: &Shared, budget: usize) -> Received {
+        let Some((_, pair)) = &mut self.rings else { return Received::default() };
         let counters = &shared.stats.counters;
         let mut bytes = 0;
         let mut count = 0;
         let mut unread = None;
+        let mut vectors = Vectors::new();
         let result = loop {
             if count == budget {
                 break Ok(());
             }
             let mut header = [0; VNET_HEADER];
-            let mut vectors = Vectors::new();
+            vectors.len = 0;
             if self.tap.vnet {
                 vectors.header(&mut header);
             }
@@ -306,7 +314,7 @@ impl Nic {
         if let Err(violation) = result {
             self.broken(shared, violation);
         }
-        count
+        Received { frames: count, bytes }
     }
 
     fn flush(&mut self) {

@@ -53,7 +53,8 @@ fn own(shared: &Shared, service: &mut Service) {
 }
 
 fn round(shared: &Shared, service: &mut Service) -> usize {
-    let serve = |nic: &mut super::Nic| nic.send(shared, TX_BUDGET) + nic.receive(shared, RX_BUDGET);
+    let serve =
+        |nic: &mut super::Nic| nic.send(shared, TX_BUDGET) + nic.receive(shared, RX_BUDGET).frames;
     service.nics.iter_mut().map(serve).sum()
 }
 
