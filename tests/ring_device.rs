@@ -11,7 +11,7 @@ use std::{alloc, cell::RefCell, ptr::NonNull, rc::Rc, sync::atomic::Ordering};
 use zerohop::{
     device::{
         Device, DeviceInfo,
-        ring::{Doorbell, RingDevice, Rings},
+        ring::{Doorbell, LARGE_LENT, RingDevice, Rings},
     },
     frame::{Offloads, RxQueue, TxMeta, TxQueue},
     time::{Duration, Instant},
@@ -22,6 +22,7 @@ use zerohop::{
 struct Host {
     memory: RawMemory,
     config: RegionConfig,
+    large: Option<Pool>,
     pair: RefCell<Option<Pair<RawMemory>>>,
     epoch: RefCell<u32>,
     attach: bool,
@@ -52,7 +53,8 @@ impl Doorbell<RawMemory> for Bell {
     }
     fn restart(&mut self, pool: &Pool) -> Option<Rings<RawMemory>> {
         self.host.pair.replace(None);
-        let mut region = Region::build(self.host.memory, &self.host.config, pool);
+        let Host { memory, config, large, .. } = &*self.host;
+        let mut region = Region::build_with(*memory, config, pool, large.as_ref());
         if !self.host.attach || !self.host.attach() {
             return None;
         }
@@ -65,12 +67,17 @@ impl Doorbell<RawMemory> for Bell {
 }
 
 fn device(attach: bool) -> (Rc<Host>, Pool, RingDevice<RawMemory, Bell>) {
+    device_with(attach, None)
+}
+
+fn device_with(attach: bool, large: Option<Pool>) -> (Rc<Host>, Pool, RingDevice<RawMemory, Bell>) {
+    let coalesced = Features::RX_CSUM | Features::RX_GSO | Features::FILL_LARGE;
     let pool = Pool::heap(PoolConfig { count: 256, ..PoolConfig::default() });
     let config = RegionConfig {
         pairs: 1,
         entries: 64,
         offered: Features::all(),
-        accepted: Features::RINGS,
+        accepted: Features::RINGS | large.as_ref().map_or(Features::empty(), |_| coalesced),
         origin: 0,
         mem: None,
         stats: None,
@@ -80,9 +87,9 @@ fn device(attach: bool) -> (Rc<Host>, Pool, RingDevice<RawMemory, Bell>) {
     let pages = NonNull::new(unsafe { alloc::alloc_zeroed(layout) }).unwrap();
     // SAFETY: fresh pages that stay, and to which nobody refers.
     let memory = unsafe { RawMemory::new(pages, config.size()) };
-    let rings = Region::build(memory, &config, &pool).pairs.remove(0);
+    let rings = Region::build_with(memory, &config, &pool, large.as_ref()).pairs.remove(0);
     let (pair, epoch) = (RefCell::new(None), RefCell::new(0));
-    let host = Rc::new(Host { memory, config, pair, epoch, attach });
+    let host = Rc::new(Host { memory, config, large, pair, epoch, attach });
     assert!(host.attach());
     let bell = Bell { host: host.clone(), watch: Watch::new(memory) };
     let mac = MacAddr([2, 0, 0, 0, 0, 1]);
@@ -140,6 +147,31 @@ fn closed_rings_start_again_and_no_buffer_is_lost() {
     assert_eq!(send(&host, &pool, &mut device), Some(60));
     assert_eq!(device.stats().restarts, 4);
     assert!(pool.stats().free >= whole - 2, "{:?}, {whole} before", pool.stats());
+}
+
+#[test]
+fn large_buffers_are_lent_given_back_and_survive_a_start_over() {
+    let config = PoolConfig { stride: 1 << 16, count: LARGE_LENT + 8, headroom: 0, reserve: 0 };
+    let large = Pool::heap(config);
+    let (host, pool, mut device) = device_with(true, Some(large.clone()));
+    let idle = pool.stats().free;
+    assert_eq!(large.stats().free, 8);
+    for round in 0..200 {
+        assert_eq!(receive(&host, &mut device, 60_000), 1);
+        // Every frame was dropped; what came back is lent again in batches.
+        assert!((idle..idle + 16).contains(&pool.stats().free), "{:?}", pool.stats());
+        assert!((8..12).contains(&large.stats().free), "{:?}", large.stats());
+        if round % 50 == 49 {
+            host.memory.store_u32(
+                header::TENDER_STATUS,
+                Violation::Range.status(),
+                Ordering::Relaxed,
+            );
+            device.wait(None);
+            assert_eq!(large.stats().free, 8);
+        }
+    }
+    assert_eq!(device.stats().restarts, 4);
 }
 
 #[test]

@@ -6,8 +6,12 @@ use libfuzzer_sys::fuzz_target;
 use zerohop_hvt::fuzzing::{MEMORY, World};
 
 const REGION: u64 = 0x1_0000;
-const REGION_LEN: u64 = 0x5000;
+const REGION_LEN: u64 = 0x6000;
 const BUFFERS: u64 = 0x4_0000;
+const LARGE: u64 = 0x8_0000;
+/// With offloads, and with large buffers too.
+const OFFLOADS: u64 = 0xbd;
+const FILL_LARGE: u64 = 1 << 9;
 
 struct Bytes<'a>(&'a [u8]);
 
@@ -27,18 +31,22 @@ impl Bytes<'_> {
     }
 }
 
-/// A region with one pair of 64 entries, and a class of 64 buffers.
+/// A region with one pair of 64 entries, a class of 64 buffers and one of 4 large ones.
 fn lay_out(world: &World, features: u64) {
     world.write(REGION, &[0; REGION_LEN as usize]);
     let word = |at: u64, value: u64| world.write(REGION + at, &value.to_le_bytes());
     word(0x000, u64::from_le_bytes(*b"SHMRING1"));
     word(0x008, 1 | 0xb00 << 32);
     word(0x010, REGION_LEN);
-    word(0x020, 3 | 1 << 16);
+    let queues = if features & FILL_LARGE != 0 { 4 } else { 3 };
+    word(0x020, queues | 2 << 16);
     word(0x080, features);
     word(0x200, BUFFERS);
     word(0x208, 2048 | 64 << 32);
-    for i in 0..3 {
+    word(0x220, LARGE);
+    word(0x228, 65_536 | 4 << 32);
+    word(0x230, 64);
+    for i in 0..queues {
         let row = 0x300 + i * 64;
         word(row, i + 1);
         word(row + 8, 0x1000 + i * 512);
@@ -53,21 +61,24 @@ fuzz_target!(|data: &[u8]| {
     let mut bytes = Bytes(data);
     let how = bytes.byte().unwrap_or(0);
     let Ok(mut world) = World::new(how & 1 != 0) else { return };
-    let features = if how & 2 == 0 { 1 } else { 0xbd };
+    let features = [1, OFFLOADS, OFFLOADS | FILL_LARGE][usize::from(how >> 1) % 3];
     lay_out(&world, features);
     world.attach(1, REGION, REGION_LEN);
-    let mut published = [0u32; 3];
+    let mut published = [0u32; 4];
     while let Some(op) = bytes.byte() {
         match op % 12 {
             // A batch of entries in one ring, nearly right.
             0..=3 => {
-                let ring = u64::from(op / 12) % 3;
+                let ring = u64::from(op / 12) % 4;
                 let count = bytes.byte().unwrap_or(0) % 48;
                 for _ in 0..count {
                     let change = bytes.byte().unwrap_or(0);
                     let slot = u64::from(published[ring as usize] % 64);
                     let at = REGION + 0x2000 + ring * 0x1000 + slot * 16;
-                    let (id, offset, len) = (u64::from(change & 63), 64u64, 60u64);
+                    let (id, offset, len) = match ring {
+                        3 => (64 + u64::from(change & 3), 0, 65_535),
+                        _ => (u64::from(change & 63), 64u64, 60u64),
+                    };
                     let mut words = [id | offset << 32 | len << 48, 0];
                     if change & 0xc0 == 0xc0 {
                         words[usize::from(change & 1)] ^= bytes.word();
@@ -89,7 +100,7 @@ fuzz_target!(|data: &[u8]| {
             }
             // An index.
             5 => {
-                let at = u64::from(bytes.byte().unwrap_or(0) % 12);
+                let at = u64::from(bytes.byte().unwrap_or(0) % 16);
                 let value = bytes.word() as u32;
                 world.write(REGION + 0x1000 + at * 0x80, &value.to_le_bytes());
             }
@@ -114,7 +125,7 @@ fuzz_target!(|data: &[u8]| {
                 world.reset(u64::from(op >> 7) + 1);
                 if op & 16 != 0 {
                     lay_out(&world, features);
-                    published = [0; 3];
+                    published = [0; 4];
                 }
                 world.attach(1, REGION, REGION_LEN);
             }

@@ -414,6 +414,8 @@ mod tests {
         assert!(Features::STATS.closed());
         assert!(!(Features::RINGS | Features::TSO4).closed());
         assert!(!(Features::RINGS | Features::RX_GSO).closed());
+        assert!(!(Features::all() - Features::RX_GSO).closed(), "large buffers need it");
+        assert!((Features::all() - Features::FILL_LARGE).closed());
         assert!(!Features::MEM_CLASS.closed());
     }
 }

@@ -6,13 +6,13 @@ mod words;
 
 use shmring::{
     Pool, PoolConfig, Slice,
-    abi::{Desc, Features, Flags, MAX_FRAGS, class, ctrl, gso, header, queue, status},
+    abi::{Desc, Features, Flags, MAX_FRAGS, MAX_FRAME, class, ctrl, gso, header, queue, status},
     guest::{Broken, MemClass, Region, RegionConfig, RxRing, Watch},
     memory::SharedMemory,
     ring::{Consumer, Layout, Producer},
     tender::{self, AttachError, Attached, Limits, Violation, attach},
 };
-use std::sync::atomic::Ordering;
+use std::{ptr::NonNull, sync::atomic::Ordering};
 use words::{RingView, Source, View};
 
 const MEMORY: u64 = 1 << 20;
@@ -20,8 +20,11 @@ const MEMORY: u64 = 1 << 20;
 struct World {
     view: View,
     pool: Pool,
+    large: Option<Pool>,
     config: RegionConfig,
 }
+
+const LARGE: PoolConfig = PoolConfig { stride: 1 << 16, count: 4, headroom: 0, reserve: 0 };
 
 impl World {
     fn new() -> World {
@@ -30,16 +33,36 @@ impl World {
             pairs: 1,
             entries: 64,
             offered: Features::all(),
-            accepted: Features::all() - Features::STATS - Features::USO - Features::MEM_CLASS,
+            accepted: Features::all()
+                - Features::STATS
+                - Features::USO
+                - Features::MEM_CLASS
+                - Features::FILL_LARGE,
             origin: (pool.base().as_ptr() as u64).wrapping_sub(0x10_000),
             mem: None,
             stats: None,
         };
-        World { view: View::new(config.size(), &Source::new(&[])), pool, config }
+        World { view: View::new(config.size(), &Source::new(&[])), pool, large: None, config }
+    }
+
+    /// With large buffers, of ids 64 to 67.
+    fn with_large() -> World {
+        let World { mut config, .. } = World::new();
+        let memory = NonNull::from(vec![0u64; MEMORY as usize / 8].leak()).cast::<u8>();
+        let small = PoolConfig { count: 64, reserve: 4, ..PoolConfig::default() };
+        // SAFETY: two areas of memory that nobody else knows and that stays.
+        let (pool, large) = unsafe {
+            let at = |offset| memory.add(offset);
+            (Pool::from_raw(small, at(0x1_0000)), Pool::from_raw(LARGE, at(0x8_0000)))
+        };
+        config.accepted |= Features::FILL_LARGE;
+        config.origin = memory.as_ptr() as u64;
+        let view = View::new(config.size(), &Source::new(&[]));
+        World { view, pool, large: Some(large), config }
     }
 
     fn build(&self) -> Region<View> {
-        Region::build(self.view.clone(), &self.config, &self.pool)
+        Region::build_with(self.view.clone(), &self.config, &self.pool, self.large.as_ref())
     }
 
     fn attach(&self) -> Result<Attached<View>, AttachError> {
@@ -147,6 +170,89 @@ fn a_tender_refuses_indices_out_of_bounds_and_bad_fill_buffers() {
         let _ = fill.publish();
         assert_eq!(attached.pairs[0].rx.buffers().err(), Some(violation));
     }
+}
+
+#[test]
+fn a_tender_names_the_rule_that_a_large_buffer_breaks() {
+    let whole = Desc { id: 64, len: u16::MAX, ..Desc::default() };
+    let lent = |large: Desc, claim: u32| {
+        let mut world = World::with_large();
+        world.config.accepted |= Features::MEM_CLASS;
+        world.config.mem = Some(MemClass { size: MEMORY });
+        let mut region = world.build();
+        let mut attached = world.attach().unwrap();
+        let _ = region.pairs[0].1.refill(2).unwrap();
+        let mut ring: Producer<RingView> = Producer::new(&world.view, world.layout(3)).unwrap();
+        ring.write(large.encode());
+        let _ = ring.publish();
+        world.view.store_u32(world.layout(3).ctrl + ctrl::PROD, claim, Ordering::Relaxed);
+        let rx = &mut attached.pairs[0].rx;
+        let answer = rx.buffers().map(|spans| spans.map(|span| span.len).collect::<Vec<_>>());
+        assert_eq!(rx.broken(), answer.as_ref().err().copied());
+        assert_eq!(rx.pending().err(), answer.as_ref().err().copied(), "served any more");
+        answer
+    };
+    assert_eq!(lent(whole, 1), Ok(vec![1984, 65_535]));
+    assert_eq!(lent(Desc { generation: 9, ..whole }, 1), Ok(vec![1984, 65_535]));
+    assert_eq!(lent(Desc { len: (MAX_FRAME - 1984) as u16, ..whole }, 1).unwrap().len(), 2);
+    assert_eq!(lent(Desc { len: (MAX_FRAME - 1985) as u16, ..whole }, 1), Ok(vec![]), "too short");
+    assert_eq!(lent(good(), 1), Ok(vec![]), "a small one is only too short");
+    let bad = [
+        // Memory as a whole follows from id 68 on.
+        (Desc { id: 68, ..whole }, Violation::BufferId),
+        (Desc { id: 68 + 16, ..whole }, Violation::BufferId),
+        (Desc { id: 0xff_ffff, ..whole }, Violation::BufferId),
+        (Desc { len: 0, ..whole }, Violation::Range),
+        (Desc { offset: 2, ..whole }, Violation::Range),
+        (Desc { id: 3, len: 2049, ..whole }, Violation::Range),
+        (Desc { flags: Flags::NEXT, ..whole }, Violation::Flags),
+        (Desc { flags: Flags::DATA_VALID, ..whole }, Violation::Flags),
+        (Desc { gso_type: gso::TCPV4, ..whole }, Violation::Flags),
+        (Desc { csum_start: 1, ..whole }, Violation::Flags),
+    ];
+    for (large, violation) in bad {
+        assert_eq!(lent(large, 1), Err(violation), "{large:?}");
+    }
+    for claim in [65, u32::MAX, 1 << 31] {
+        assert_eq!(lent(whole, claim), Err(Violation::Index));
+    }
+}
+
+#[test]
+fn a_region_is_refused_for_what_is_wrong_with_its_large_queue() {
+    let row = header::QUEUES + 3 * queue::ROW;
+    let accepted = World::with_large().config.accepted;
+    let cases = [
+        (header::COUNTS, 3 | 2 << 16, AttachError::Queue),
+        (header::COUNTS, 8 | 2 << 16, AttachError::Queue),
+        (header::FEATURES_ACCEPTED, (accepted - Features::FILL_LARGE).bits(), AttachError::Queue),
+        (header::FEATURES_ACCEPTED, (accepted - Features::RX_GSO).bits(), AttachError::Features),
+        (row, u64::from(queue::FILL), AttachError::Queue),
+        (row, u64::from(queue::LARGE) | 1 << 16, AttachError::Queue),
+        // The descriptors, or the control words, of another queue.
+        (row + queue::CTRL, 0x1000, AttachError::Queue),
+        (row + queue::DESC, 0x1000, AttachError::Queue),
+        (row + queue::SHAPE, 4 << 8, AttachError::Queue),
+        (row + queue::SHAPE, 16 | 4 << 8, AttachError::Queue),
+        (0x1000 + 3 * ctrl::LEN, 65, AttachError::Index),
+    ];
+    for (at, value, error) in cases {
+        let world = World::with_large();
+        let _region = world.build();
+        assert!(world.attach().is_ok());
+        world.view.store_u64(at, value);
+        assert_eq!(world.attach().err(), Some(error), "{value:#x} at {at:#x}");
+    }
+    // It may be as short as a queue can be, unlike FILL and RX.
+    let world = World::with_large();
+    let _region = world.build();
+    world.view.store_u64(row + queue::SHAPE, 1 | 4 << 8);
+    assert!(world.attach().is_ok());
+    let world = World::with_large();
+    let _region = world.build();
+    let offered = Features::all() - Features::FILL_LARGE;
+    let limits = Limits { offered, max_pairs: 1, memory: MEMORY };
+    assert_eq!(attach(world.view.clone(), &limits).err(), Some(AttachError::Features));
 }
 
 #[test]
@@ -350,6 +456,80 @@ fn a_guest_trusts_nothing_that_comes_back() {
     assert_eq!(more.0, Ok(60), "the first is right");
 }
 
+/// A guest that has lent two buffers of each kind, and what the tender answers to the first ones.
+fn returned_large(answer: impl Fn(Desc, Desc) -> Vec<Desc>) -> Result<Vec<usize>, Broken> {
+    let world = World::with_large();
+    let mut region = world.build();
+    let rx: &mut RxRing<View> = &mut region.pairs[0].1;
+    let _ = (rx.refill(2).unwrap(), rx.refill_large(2).unwrap());
+    let first = |queue| {
+        let ring: Consumer<RingView> = Consumer::new(&world.view, world.layout(queue)).unwrap();
+        Desc::decode(ring.peek(0)).unwrap()
+    };
+    let mut ring: Producer<RingView> = Producer::new(&world.view, world.layout(2)).unwrap();
+    let frame = answer(Desc { len: 60, ..first(1) }, Desc { len: 70, ..first(3) });
+    frame.into_iter().for_each(|desc| ring.write(desc.encode()));
+    let _ = ring.publish();
+    rx.refresh().unwrap();
+    let mut lens = Vec::new();
+    let result = rx.pop(|slice| lens.push(slice.len())).map(|_| lens);
+    let free = |pool: &Option<Pool>| pool.as_ref().map_or(0, |pool| pool.stats().free);
+    let (small, large) = (world.pool.stats().free, free(&world.large));
+    let (lent, lent_large) = (rx.lent(), rx.lent_large());
+    assert!(small + lent <= 64 && large + lent_large <= LARGE.count);
+    assert!(result.is_err() || (small + lent, large + lent_large) == (64, LARGE.count));
+    drop(region);
+    let after = (world.pool.stats().free, free(&world.large));
+    assert_eq!(after, (small, large), "what the tender may still write to came back");
+    result
+}
+
+#[test]
+fn a_guest_takes_a_large_buffer_in_its_order_behind_a_small_one_only() {
+    let next = |desc: Desc| Desc { flags: desc.flags | Flags::NEXT, ..desc };
+    let behind = |change: fn(Desc) -> Desc| {
+        returned_large(move |small, large| vec![next(small), change(large)])
+    };
+    assert_eq!(behind(|d| d), Ok(vec![60, 70]));
+    assert_eq!(behind(|d| Desc { len: 65_489, ..d }), Ok(vec![60, 65_489]), "the longest frame");
+    assert_eq!(behind(|d| Desc { len: 65_490, ..d }), Err(Broken::Length), "longer than any");
+    assert_eq!(behind(|d| Desc { len: 0, ..d }), Err(Broken::Length));
+    assert_eq!(behind(|d| Desc { offset: 1, ..d }), Err(Broken::Buffer));
+    // The ids of the large pool are 64 to 67: another of them, and none.
+    assert_eq!(behind(|d| Desc { id: 64 + (d.id + 1) % 4, ..d }), Err(Broken::Buffer));
+    assert_eq!(behind(|d| Desc { id: d.id - 64, ..d }), Err(Broken::Buffer));
+    assert_eq!(behind(|d| Desc { id: 68, ..d }), Err(Broken::Buffer));
+    assert_eq!(behind(|d| Desc { flags: Flags::DATA_VALID, ..d }), Err(Broken::Flags));
+    assert_eq!(behind(|d| Desc { flags: Flags::NEXT, ..d }), Err(Broken::Length), "no end");
+    assert_eq!(returned_large(|_, large| vec![large]), Err(Broken::Buffer), "as the first");
+    let swapped = returned_large(|small, large| vec![next(large), small]);
+    assert_eq!(swapped, Err(Broken::Buffer));
+    let twice = returned_large(|small, large| vec![next(small), next(large), large]);
+    assert_eq!(twice, Err(Broken::Buffer));
+    let small_again = returned_large(|small, large| vec![next(small), next(large), small]);
+    assert_eq!(small_again, Err(Broken::Buffer));
+}
+
+#[test]
+fn a_guest_that_lends_no_large_buffers_takes_none() {
+    let world = World::new();
+    let mut region = world.build();
+    let rx = &mut region.pairs[0].1;
+    assert_eq!((rx.refill_large(9), rx.lent_large()), (Ok(false), 0));
+    let answer = returned_to(World::new(), |d| {
+        let head = Desc { flags: Flags::NEXT, ..d };
+        vec![head.encode(), Desc { id: 64, offset: 0, ..d }.encode()]
+    });
+    assert_eq!(answer.0, Err(Broken::Buffer));
+}
+
+#[test]
+#[should_panic(expected = "no pool of large buffers")]
+fn large_buffers_are_not_accepted_without_a_pool_of_them() {
+    let world = World { large: None, ..World::with_large() };
+    let _region = world.build();
+}
+
 #[test]
 fn a_guest_is_told_why_its_rings_are_closed_and_that_the_tender_started_over() {
     let world = World::new();
@@ -407,20 +587,45 @@ fn a_restarted_tender_goes_on_where_the_indices_stand() {
 }
 
 #[test]
+fn a_restarted_tender_goes_on_with_the_large_buffers_too() {
+    let world = World::with_large();
+    let mut region = world.build();
+    let rx = &mut region.pairs[0].1;
+    let _ = (rx.refill(8).unwrap(), rx.refill_large(3).unwrap());
+    for len in [3000, 4000] {
+        let mut attached = world.attach().unwrap();
+        let tender = &mut attached.pairs[0].rx;
+        assert_eq!(tender.buffers().unwrap().count(), 2);
+        tender.commit(len, tender::RxInfo::default());
+        tender.publish();
+        // One that it held and did not use is found again by the next.
+        assert_eq!(tender.buffers().unwrap().count(), 2);
+    }
+    rx.refresh().unwrap();
+    let mut lens = Vec::new();
+    while rx.pop(|slice| lens.push(slice.len())).unwrap().is_some() {}
+    assert_eq!(lens, [1984, 1016, 1984, 2016]);
+    assert_eq!(rx.lent_large(), 1);
+}
+
+#[test]
 fn after_a_reset_every_buffer_is_back() {
-    let world = World::new();
+    let world = World::with_large();
     let mut region = world.build();
     let (mut tx, mut rx) = region.pairs.remove(0);
-    let _ = rx.refill(8).unwrap();
+    let _ = (rx.refill(8).unwrap(), rx.refill_large(3).unwrap());
     let mut buf = world.pool.alloc().unwrap();
     buf.append(60);
     tx.push(Default::default(), std::iter::once(buf.freeze()));
     let _ = tx.publish();
-    assert_eq!(world.pool.stats().free, 64 - 9);
+    let free = || (world.pool.stats().free, world.large.as_ref().unwrap().stats().free);
+    assert_eq!(free(), (64 - 9, LARGE.count - 3));
     tx.after_reset();
     rx.after_reset();
-    assert_eq!(world.pool.stats().free, 64);
+    assert_eq!(free(), (64, LARGE.count));
     let mut region = world.build();
     assert!(world.attach().is_ok(), "the region can be laid out again");
-    assert!(region.pairs[0].1.refill(8).is_ok());
+    assert!(region.pairs[0].1.refill(8).is_ok() && region.pairs[0].1.refill_large(3).is_ok());
+    drop(region);
+    assert_eq!(free(), (64 - 8, LARGE.count - 3), "dropped without a reset");
 }

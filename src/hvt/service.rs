@@ -79,13 +79,17 @@ fn pool(nets: usize) -> Option<Pool> {
     Some(unsafe { Pool::from_raw_confined(config, base) })
 }
 
-/// A pool of large buffers, for the rest of coalesced frames, of an eighth of memory; none where
-/// memory is so small that the other pool needs it.
-fn large_pool(nets: usize) -> Option<Pool> {
+/// The shape of a pool of large buffers, for the rest of coalesced frames, of an eighth of memory;
+/// none where memory is so small that the other pool needs it.
+fn large_config(nets: usize) -> Option<PoolConfig> {
     let stride = 1 << 16;
     let count = (boot::memory() as usize / 8 / nets / stride).min(64);
-    let config = PoolConfig { stride, count, headroom: 0, reserve: 0 };
-    let base = pages(config.bytes()).filter(|_| count >= LARGE_LENT)?;
+    (count >= LARGE_LENT).then_some(PoolConfig { stride, count, headroom: 0, reserve: 0 })
+}
+
+fn large_pool(nets: usize) -> Option<Pool> {
+    let config = large_config(nets)?;
+    let base = pages(config.bytes())?;
     // SAFETY: as in `pool`.
     Some(unsafe { Pool::from_raw_confined(config, base) })
 }
@@ -259,10 +263,12 @@ impl Board for Tender {
             ));
         };
         let pool = pool(self.nets).ok_or("no memory for packet buffers; raise --mem")?;
-        let heap = boot::heap().saturating_sub(self.nets * pool.config().bytes());
-        let max_connections = heap / self.nets / CONNECTION;
         let clock = self.clock;
         let offer = boot::manifest().rings().filter(|offer| offer.major == MAJOR);
+        let wants_large = offer.is_some_and(|o| o.features.contains(Features::FILL_LARGE));
+        let large = large_config(self.nets).filter(|_| wants_large).map_or(0, |c| c.bytes());
+        let heap = boot::heap().saturating_sub(self.nets * (pool.config().bytes() + large));
+        let max_connections = heap / self.nets / CONNECTION;
         let offered = offer.and_then(|offer| attach(&offer, handle, &pool, self.nets, clock));
         let (rings, publish) = match offered {
             Some(Offered { rings, publish }) => (rings, Some(publish)),

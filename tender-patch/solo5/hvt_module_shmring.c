@@ -63,7 +63,7 @@
 
 #define OFFLOADS                                                               \
     (SHMRING_F_TX_CSUM | SHMRING_F_RX_CSUM | SHMRING_F_TSO4 |                  \
-     SHMRING_F_TSO6 | SHMRING_F_RX_GSO)
+     SHMRING_F_TSO6 | SHMRING_F_RX_GSO | SHMRING_F_FILL_LARGE)
 
 /* struct virtio_net_hdr, in front of each frame on a tap opened with it. */
 struct vnet_hdr {
@@ -379,11 +379,12 @@ static struct shmring_rx_info rx_info(const struct vnet_hdr *hdr)
 static unsigned serve_rx(struct hvt *hvt, struct nic *nic)
 {
     struct shmring_rx *rx = &nic->rings.pair[0].rx;
+    const struct shmring_span *spans;
     unsigned count = 0, usable;
 
     nic->starved = false;
     while (count < RX_BUDGET &&
-           shmring_rx_buffers(rx, &usable) == SHMRING_OK) {
+           shmring_rx_buffers(rx, &spans, &usable) == SHMRING_OK) {
         struct vnet_hdr hdr;
         ssize_t len;
 
@@ -391,7 +392,7 @@ static unsigned serve_rx(struct hvt *hvt, struct nic *nic)
             nic->starved = true;
             break;
         }
-        len = tap_receive(hvt, nic, &hdr, rx->held, usable);
+        len = tap_receive(hvt, nic, &hdr, spans, usable);
         if (len == 0)
             break;
         if (len > 0)

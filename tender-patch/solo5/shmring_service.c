@@ -38,7 +38,13 @@ enum {
     QUEUE_SHAPE = 24,
 };
 
-enum { QUEUE_TX = 1, QUEUE_FILL = 2, QUEUE_RX = 3, QUEUE_MAX_LOG2 = 15 };
+enum {
+    QUEUE_TX = 1,
+    QUEUE_FILL = 2,
+    QUEUE_RX = 3,
+    QUEUE_LARGE = 4,
+    QUEUE_MAX_LOG2 = 15,
+};
 
 /* Control words of a queue. */
 enum {
@@ -302,6 +308,8 @@ static bool closed(uint64_t features)
         return false;
     if ((features & SHMRING_F_RX_GSO) && !(features & SHMRING_F_RX_CSUM))
         return false;
+    if ((features & SHMRING_F_FILL_LARGE) && !(features & SHMRING_F_RX_GSO))
+        return false;
     return !(features & ~(SHMRING_F_RINGS | SHMRING_F_STATS)) ||
            (features & SHMRING_F_RINGS);
 }
@@ -386,7 +394,7 @@ static bool take(struct taken *taken, uint64_t size, uint64_t start,
 }
 
 static bool latch_queue(uint8_t *region, uint64_t size, unsigned index,
-                        unsigned type, struct taken *taken,
+                        unsigned pair, unsigned type, struct taken *taken,
                         struct shmring_ring *ring)
 {
     uint8_t *row = region + H_QUEUES + index * QUEUE_ROW;
@@ -396,7 +404,7 @@ static bool latch_queue(uint8_t *region, uint64_t size, unsigned index,
     uint64_t shape = load64(row + QUEUE_SHAPE);
     uint8_t log2 = (uint8_t)shape;
 
-    if ((uint16_t)kinds != type || (uint16_t)(kinds >> 16) != index / 3)
+    if ((uint16_t)kinds != type || (uint16_t)(kinds >> 16) != pair)
         return false;
     if (log2 == 0 || log2 > QUEUE_MAX_LOG2 ||
         (uint8_t)(shape >> 8) != DESC_LOG2)
@@ -415,33 +423,38 @@ static enum shmring_attach_error
 latch_pairs(uint8_t *region, uint64_t size, unsigned queues,
             const struct shmring_limits *limits, struct shmring_attached *out)
 {
+    const bool large = out->features & SHMRING_F_FILL_LARGE;
+    const unsigned each = large ? 4 : 3;
     struct taken taken = {.len = 0};
 
-    if (queues == 0 || queues > SHMRING_MAX_QUEUES || queues % 3 != 0 ||
-        queues / 3 > limits->max_pairs)
+    if (queues == 0 || queues > SHMRING_MAX_QUEUES || queues % each != 0 ||
+        queues / each > limits->max_pairs)
         return SHMRING_E_QUEUE;
-    for (unsigned i = 0; i < queues / 3; i++) {
+    for (unsigned i = 0; i < queues / each; i++) {
         struct shmring_pair *pair = &out->pair[i];
 
         memset(pair, 0, sizeof *pair);
-        if (!latch_queue(region, size, 3 * i, QUEUE_TX, &taken,
+        if (!latch_queue(region, size, each * i, i, QUEUE_TX, &taken,
                          &pair->tx.ring) ||
-            !latch_queue(region, size, 3 * i + 1, QUEUE_FILL, &taken,
+            !latch_queue(region, size, each * i + 1, i, QUEUE_FILL, &taken,
                          &pair->rx.fill) ||
-            !latch_queue(region, size, 3 * i + 2, QUEUE_RX, &taken,
-                         &pair->rx.rx))
+            !latch_queue(region, size, each * i + 2, i, QUEUE_RX, &taken,
+                         &pair->rx.rx) ||
+            (large && !latch_queue(region, size, each * i + 3, i, QUEUE_LARGE,
+                                   &taken, &pair->rx.large)))
             return SHMRING_E_QUEUE;
         if ((out->features & SHMRING_F_RX_GSO) &&
             (pair->rx.fill.entries < MIN_ENTRIES_RX_GSO ||
              pair->rx.rx.entries < MIN_ENTRIES_RX_GSO))
             return SHMRING_E_QUEUE;
         if (!consumer_open(&pair->tx.ring) || !consumer_open(&pair->rx.fill) ||
-            !producer_open(&pair->rx.rx))
+            !producer_open(&pair->rx.rx) ||
+            (large && !consumer_open(&pair->rx.large)))
             return SHMRING_E_INDEX;
         pair->tx.classes = pair->rx.classes = &out->classes;
         pair->tx.features = pair->rx.features = out->features;
     }
-    out->pairs = queues / 3;
+    out->pairs = queues / each;
     return SHMRING_ATTACHED;
 }
 
@@ -631,20 +644,82 @@ void shmring_tx_disarm(struct shmring_tx *tx)
  * Frames to the guest.
  */
 
-/* Whether the held buffers are enough for any frame. */
+static bool has_large(const struct shmring_rx *rx)
+{
+    return rx->features & SHMRING_F_FILL_LARGE;
+}
+
+/* Whether the large buffer and the first of the others hold any frame. */
+static bool large_usable(const struct shmring_rx *rx)
+{
+    return rx->count > 0 && rx->held_large.len > 0 &&
+           rx->held[0].len + rx->held_large.len >= SHMRING_MAX_FRAME;
+}
+
+/* The n-th buffer of the next frame. */
+static const struct shmring_span *nth(const struct shmring_rx *rx, unsigned n)
+{
+    return n == 1 && large_usable(rx) ? &rx->held_large : &rx->held[n];
+}
+
+/* How many it may take. */
+static unsigned planned(const struct shmring_rx *rx)
+{
+    return large_usable(rx) ? 2 : rx->count;
+}
+
+/* Whether the held buffers are enough for any frame, and RX has an entry for
+ * each. */
 static bool suffices(const struct shmring_rx *rx)
 {
     uint32_t wanted = (rx->features & SHMRING_F_RX_GSO) ? SHMRING_MAX_FRAME : 1;
+    bool enough = large_usable(rx) || rx->bytes >= wanted ||
+                  rx->count == SHMRING_MAX_FRAGS;
 
-    return rx->bytes >= wanted || rx->count == SHMRING_MAX_FRAGS;
+    return enough && planned(rx) <= room(&rx->rx);
 }
 
+/* The n-th entry of FILL or LARGE ahead. */
+static enum shmring_violation check_lent(const struct shmring_rx *rx,
+                                         const struct shmring_ring *ring,
+                                         uint32_t n, struct shmring_lent *lent,
+                                         struct shmring_span *span)
+{
+    struct desc desc;
+
+    if (!decode(ring, n, &desc) || desc.flags || desc.gso_type ||
+        desc.gso_size || desc.csum_start || desc.csum_offset)
+        return SHMRING_V_FLAGS;
+    lent->id = desc.id;
+    lent->offset = desc.offset;
+    return resolve(rx->classes, &desc, false, span);
+}
+
+static enum shmring_violation top_up_large(struct shmring_rx *rx)
+{
+    if (!has_large(rx) || rx->held_large.len > 0)
+        return SHMRING_OK;
+    if (ready(&rx->large) == 0) {
+        if (!consumer_refresh(&rx->large))
+            return SHMRING_V_INDEX;
+        if (ready(&rx->large) == 0)
+            return SHMRING_OK;
+    }
+    return check_lent(rx, &rx->large, 0, &rx->lent_large, &rx->held_large);
+}
+
+/* Changes nothing once the held buffers are enough: the kernel may have
+ * written to them. */
 static enum shmring_violation top_up(struct shmring_rx *rx)
 {
     uint32_t usable = SHMRING_MAX_FRAGS;
+    enum shmring_violation violation;
 
     if (suffices(rx))
         return SHMRING_OK;
+    violation = top_up_large(rx);
+    if (violation != SHMRING_OK)
+        return violation;
     if (ready(&rx->fill) < usable && !consumer_refresh(&rx->fill))
         return SHMRING_V_INDEX;
     if (room(&rx->rx) < usable && !producer_refresh(&rx->rx))
@@ -654,50 +729,63 @@ static enum shmring_violation top_up(struct shmring_rx *rx)
     if (usable > room(&rx->rx))
         usable = room(&rx->rx);
     while (rx->count < usable && !suffices(rx)) {
-        struct desc desc;
-        enum shmring_violation violation;
-
-        if (!decode(&rx->fill, rx->count, &desc) || desc.flags ||
-            desc.gso_type || desc.gso_size || desc.csum_start ||
-            desc.csum_offset)
-            return SHMRING_V_FLAGS;
-        violation =
-            resolve(rx->classes, &desc, false, &rx->held[rx->count]);
+        violation = check_lent(rx, &rx->fill, rx->count, &rx->lent[rx->count],
+                               &rx->held[rx->count]);
         if (violation != SHMRING_OK)
             return violation;
-        rx->lent[rx->count] = desc.id;
-        rx->offset[rx->count] = desc.offset;
-        rx->bytes += desc.len;
+        rx->bytes += rx->held[rx->count].len;
         rx->count++;
     }
     return SHMRING_OK;
 }
 
 enum shmring_violation shmring_rx_buffers(struct shmring_rx *rx,
-                                          unsigned *usable)
+                                          const struct shmring_span **spans,
+                                          unsigned *count)
 {
     if (rx->broken == SHMRING_OK)
         rx->broken = top_up(rx);
-    *usable = rx->broken == SHMRING_OK && suffices(rx) ? rx->count : 0;
+    *count = rx->broken == SHMRING_OK && suffices(rx) ? planned(rx) : 0;
+    *spans = rx->held;
+    if (large_usable(rx)) {
+        rx->two[0] = *nth(rx, 0);
+        rx->two[1] = *nth(rx, 1);
+        *spans = rx->two;
+    }
     return rx->broken;
+}
+
+/* Takes the first `used` of FILL's buffers. */
+static void use_small(struct shmring_rx *rx, unsigned used)
+{
+    for (unsigned i = 0; i < used; i++)
+        rx->bytes -= rx->held[i].len;
+    rx->fill.own += used;
+    rx->count -= used;
+    memmove(rx->held, rx->held + used, rx->count * sizeof rx->held[0]);
+    memmove(rx->lent, rx->lent + used, rx->count * sizeof rx->lent[0]);
 }
 
 bool shmring_rx_commit(struct shmring_rx *rx, uint32_t len,
                        struct shmring_rx_info info)
 {
+    const bool large = large_usable(rx);
     uint32_t rest = len;
     unsigned used = 0;
 
-    while (used < rx->count && rest > rx->held[used].len)
-        rest -= rx->held[used++].len;
+    while (used < planned(rx) && rest > nth(rx, used)->len)
+        rest -= nth(rx, used++)->len;
     if (rx->broken != SHMRING_OK || !suffices(rx) || len == 0 ||
-        used == rx->count)
+        used == planned(rx))
         return false;
     used++;
     rest = len;
     for (unsigned i = 0; i < used; i++) {
-        uint32_t part = rest < rx->held[i].len ? rest : rx->held[i].len;
-        uint64_t w0 = (uint64_t)rx->lent[i] | (uint64_t)rx->offset[i] << 32 |
+        const struct shmring_lent *lent =
+            large && i == 1 ? &rx->lent_large : &rx->lent[i];
+        const uint32_t lent_len = nth(rx, i)->len;
+        uint32_t part = rest < lent_len ? rest : lent_len;
+        uint64_t w0 = (uint64_t)lent->id | (uint64_t)lent->offset << 32 |
                       (uint64_t)part << 48;
         uint64_t w1 = i + 1 < used ? FLAG_NEXT : 0;
         uint8_t *at = desc_at(&rx->rx, rx->rx.own);
@@ -710,20 +798,22 @@ bool shmring_rx_commit(struct shmring_rx *rx, uint32_t len,
         store64(at, w0);
         store64(at + 8, w1);
         rx->rx.own++;
-        rx->bytes -= rx->held[i].len;
         rest -= part;
     }
-    rx->fill.own += used;
-    rx->count -= used;
-    memmove(rx->held, rx->held + used, rx->count * sizeof rx->held[0]);
-    memmove(rx->lent, rx->lent + used, rx->count * sizeof rx->lent[0]);
-    memmove(rx->offset, rx->offset + used, rx->count * sizeof rx->offset[0]);
+    if (large && used == 2) {
+        rx->large.own++;
+        rx->held_large.len = 0;
+        used = 1;
+    }
+    use_small(rx, used);
     return true;
 }
 
 bool shmring_rx_publish(struct shmring_rx *rx)
 {
     consumer_release(&rx->fill);
+    if (has_large(rx))
+        consumer_release(&rx->large);
     return producer_publish(&rx->rx);
 }
 
@@ -738,9 +828,13 @@ enum shmring_violation shmring_rx_pending(struct shmring_rx *rx, bool *pending)
 void shmring_rx_arm_fill(struct shmring_rx *rx)
 {
     consumer_arm(&rx->fill);
+    if (has_large(rx))
+        consumer_arm(&rx->large);
 }
 
 void shmring_rx_disarm_fill(struct shmring_rx *rx)
 {
     consumer_disarm(&rx->fill);
+    if (has_large(rx))
+        consumer_disarm(&rx->large);
 }

@@ -22,7 +22,7 @@
 
 #define SHMRING_MAGIC UINT64_C(0x31474e49524d4853) /* "SHMRING1" */
 #define SHMRING_MAJOR 1
-#define SHMRING_MINOR 0
+#define SHMRING_MINOR 1
 
 /* Ports, from SHMRING_PORT on. */
 #define SHMRING_PORT        0x610
@@ -33,16 +33,17 @@
 #define SHMRING_PORTS       8
 
 /* Features. */
-#define SHMRING_F_RINGS     (UINT64_C(1) << 0)
-#define SHMRING_F_STATS     (UINT64_C(1) << 1)
-#define SHMRING_F_TX_CSUM   (UINT64_C(1) << 2)
-#define SHMRING_F_RX_CSUM   (UINT64_C(1) << 3)
-#define SHMRING_F_TSO4      (UINT64_C(1) << 4)
-#define SHMRING_F_TSO6      (UINT64_C(1) << 5)
-#define SHMRING_F_USO       (UINT64_C(1) << 6)
-#define SHMRING_F_RX_GSO    (UINT64_C(1) << 7)
-#define SHMRING_F_MEM_CLASS (UINT64_C(1) << 8)
-#define SHMRING_F_ALL       ((UINT64_C(1) << 9) - 1)
+#define SHMRING_F_RINGS      (UINT64_C(1) << 0)
+#define SHMRING_F_STATS      (UINT64_C(1) << 1)
+#define SHMRING_F_TX_CSUM    (UINT64_C(1) << 2)
+#define SHMRING_F_RX_CSUM    (UINT64_C(1) << 3)
+#define SHMRING_F_TSO4       (UINT64_C(1) << 4)
+#define SHMRING_F_TSO6       (UINT64_C(1) << 5)
+#define SHMRING_F_USO        (UINT64_C(1) << 6)
+#define SHMRING_F_RX_GSO     (UINT64_C(1) << 7)
+#define SHMRING_F_MEM_CLASS  (UINT64_C(1) << 8)
+#define SHMRING_F_FILL_LARGE (UINT64_C(1) << 9)
+#define SHMRING_F_ALL        ((UINT64_C(1) << 10) - 1)
 
 /* virtio's segmentation types. */
 #define SHMRING_GSO_NONE   0
@@ -153,18 +154,29 @@ struct shmring_rx_info {
     uint16_t gso_size;
 };
 
+/* A buffer that the guest has lent, checked once. */
+struct shmring_lent {
+    uint32_t id;
+    uint16_t offset;
+};
+
 struct shmring_rx {
     struct shmring_ring fill;
+    struct shmring_ring large; /* with FILL_LARGE */
     struct shmring_ring rx;
     const struct shmring_classes *classes;
     uint64_t features;
     enum shmring_violation broken;
-    /* Buffers that the guest has lent, checked once, used in order. */
-    uint32_t lent[SHMRING_MAX_FRAGS]; /* buffer id */
-    uint16_t offset[SHMRING_MAX_FRAGS];
+    /* From FILL, used in order. */
+    struct shmring_lent lent[SHMRING_MAX_FRAGS];
     struct shmring_span held[SHMRING_MAX_FRAGS];
     unsigned count;
     uint32_t bytes; /* of them */
+    /* From LARGE; of length 0 for none. */
+    struct shmring_lent lent_large;
+    struct shmring_span held_large;
+    /* The first of held and the large one, for the next frame. */
+    struct shmring_span two[2];
 };
 
 struct shmring_pair {
@@ -217,15 +229,17 @@ void shmring_tx_arm(struct shmring_tx *tx);
 void shmring_tx_disarm(struct shmring_tx *tx);
 
 /*
- * Tops up rx->held with buffers for the next frame: one, or with RX_GSO as
- * many as a coalesced frame may need. `usable` is 0 when the guest has lent
- * too few or has no room: a frame is never cut.
+ * Buffers for the next frame, at `spans`: one, or with RX_GSO as many as a
+ * coalesced frame may need, which are one and a large one where the guest has
+ * lent such. `count` is 0 when it has lent too few or has no room: a frame is
+ * never cut. They stay the same until some were used.
  */
 enum shmring_violation shmring_rx_buffers(struct shmring_rx *rx,
-                                          unsigned *usable);
+                                          const struct shmring_span **spans,
+                                          unsigned *count);
 /*
- * A frame of `len` bytes lies in the first of rx->held: writes its
- * descriptors. False, and nothing written, when they do not hold `len` bytes.
+ * A frame of `len` bytes lies in the first of these: writes its descriptors.
+ * False, and nothing written, when they do not hold `len` bytes.
  */
 bool shmring_rx_commit(struct shmring_rx *rx, uint32_t len,
                        struct shmring_rx_info info);
@@ -234,7 +248,8 @@ bool shmring_rx_publish(struct shmring_rx *rx);
 /* Whether the guest has not taken all frames yet. */
 enum shmring_violation shmring_rx_pending(struct shmring_rx *rx,
                                           bool *pending);
-/* Asks for a kick when buffers are lent; a fence, then look again. */
+/* Asks for a kick when buffers of either kind are lent; a fence, then look
+ * again. */
 void shmring_rx_arm_fill(struct shmring_rx *rx);
 void shmring_rx_disarm_fill(struct shmring_rx *rx);
 

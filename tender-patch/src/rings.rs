@@ -94,7 +94,8 @@ const OFFLOADS: Features = Features::TX_CSUM
     .union(Features::TSO4)
     .union(Features::TSO6)
     .union(Features::USO)
-    .union(Features::RX_GSO);
+    .union(Features::RX_GSO)
+    .union(Features::FILL_LARGE);
 
 /// Features on offer: those that taps can do.
 fn offered(io: Io) -> Features {
@@ -357,7 +358,7 @@ mod tests {
             nets.add(1, Tap::of_socket(fd, vnet), None, None);
             nets.offer().features
         };
-        assert!(add(true).contains(Features::TX_CSUM | Features::RX_GSO));
+        assert!(add(true).contains(Features::TX_CSUM | Features::RX_GSO | Features::FILL_LARGE));
         let plain = Features::RINGS | Features::STATS | Features::MEM_CLASS;
         assert_eq!(add(false), plain);
         assert_eq!(add(true), plain);

@@ -56,6 +56,8 @@ counters! {
     tx_frames,
     rx_bytes,
     tx_bytes,
+    /// Buffers that received frames took.
+    rx_buffers,
     /// Groups of frames that the guest was told of at once.
     rx_batches,
     /// Groups of frames that were taken from the guest at once.

@@ -122,6 +122,9 @@ static void halt(int status)
 /* The region, and buffers behind it. */
 static u8 region[0x8000] __attribute__((aligned(4096)));
 static u8 buffers[64 * 2048] __attribute__((aligned(4096)));
+static u8 large[4 * 65536] __attribute__((aligned(4096)));
+
+#define FILL_LARGE 0x200ul
 
 static volatile u64 *word(u64 at) { return (volatile u64 *)(region + at); }
 
@@ -133,11 +136,18 @@ static void lay_out(u64 offered)
     *word(0x008) = 1 | 0xb00ul << 32;
     *word(0x010) = sizeof region;
     *word(0x018) = offered;
-    *word(0x020) = 3 | 1 << 16;
-    *word(0x080) = below(4) ? (offered & ~0x142ul) : 1;
+    u64 accepted = below(4) ? (offered & ~0x142ul) : 1;
+    if (below(4) == 0)
+        accepted &= ~FILL_LARGE;
+    u64 queues = accepted & FILL_LARGE ? 4 : 3;
+    *word(0x020) = queues | 2 << 16;
+    *word(0x080) = accepted;
     *word(0x200) = (u64)buffers;
     *word(0x208) = 2048 | 64ul << 32;
-    for (u64 i = 0; i < 3; i++) {
+    *word(0x220) = (u64)large;
+    *word(0x228) = 65536 | 4ul << 32;
+    *word(0x230) = 64;
+    for (u64 i = 0; i < queues; i++) {
         u64 ctrl = 0x1000 + i * 512;
         *word(0x300 + i * 64) = i + 1;
         *word(0x308 + i * 64) = ctrl;
@@ -172,9 +182,14 @@ static u64 wait(u64 nanos)
 }
 
 /* Descriptors that are nearly right: most fields good, one not. */
-static void descriptor(u64 at)
+static void descriptor(u64 ring, u64 at)
 {
     u64 id = below(64), offset = below(200), len = 14 + below(1500), w1 = 0;
+    if (ring == 3) {
+        id = 64 + below(4);
+        offset = 0;
+        len = 65535;
+    }
     switch (below(10)) {
     case 0:
         id = rnd();
@@ -201,7 +216,7 @@ static void descriptor(u64 at)
 
 static void touch_rings(u64 mem)
 {
-    u64 ring = below(3), ctrl = 0x1000 + ring * 512;
+    u64 ring = below(4), ctrl = 0x1000 + ring * 512;
     volatile u32 *prod = (volatile u32 *)(region + ctrl);
     switch (below(8)) {
     case 0: /* any word of the region */
@@ -216,7 +231,7 @@ static void touch_rings(u64 mem)
     default: { /* a batch */
         u32 n = (u32)below(40);
         for (u32 i = 0; i < n; i++)
-            descriptor(0x2000 + ring * 0x1000 + (*prod + i) % 64 * 16);
+            descriptor(ring, 0x2000 + ring * 0x1000 + (*prod + i) % 64 * 16);
         __sync_synchronize();
         *prod += n;
     }

@@ -116,7 +116,7 @@ impl<M: SharedMemory> Region<M> {
     /// [`Features::FILL_LARGE`] received into.
     ///
     /// # Panics
-    /// As [`Region::build`], and with that feature without a second pool.
+    /// As [`Region::build`], and when that feature is accepted without a second pool.
     pub fn build_with(
         memory: M,
         config: &RegionConfig,
@@ -142,9 +142,10 @@ impl<M: SharedMemory> Region<M> {
         if config.accepted.contains(Features::RINGS) {
             let reach;
             (classes, reach) = write_classes(&memory, config, pool, large);
-            let large = large.filter(|_| config.accepted.contains(Features::FILL_LARGE));
+            let fills = config.accepted.contains(Features::FILL_LARGE);
+            assert!(!fills || large.is_some(), "no pool of large buffers");
             for pair in 0..config.pairs {
-                pairs.push(write_pair(&memory, config, pair, (pool, large), &reach));
+                pairs.push(write_pair(&memory, config, pair, &reach));
             }
         }
         memory.store_u64(header::COUNTS, config.queues() | classes << 16);
@@ -189,7 +190,6 @@ fn write_pair<M: SharedMemory>(
     memory: &M,
     config: &RegionConfig,
     pair: u16,
-    (pool, large): (&Pool, Option<&Pool>),
     reach: &Reach,
 ) -> (TxRing<M>, RxRing<M>) {
     let queue = |n: u64, kind: u16| {
@@ -216,12 +216,17 @@ fn write_pair<M: SharedMemory>(
     let tx = Producer::fresh(memory.ring(queue(0, queue::TX)), config.entries);
     let fill = Producer::fresh(memory.ring(queue(1, queue::FILL)), config.entries);
     let rx = Consumer::fresh(memory.ring(queue(2, queue::RX)), config.entries);
-    let large = large.map(|pool| {
+    let lender = |n: usize, ring, headroom| {
+        let (pool, first_id) = &reach.pools[n];
+        Lender::new(ring, pool.clone(), *first_id, headroom)
+    };
+    let large = config.accepted.contains(Features::FILL_LARGE).then(|| {
         let ring = Producer::fresh(memory.ring(queue(3, queue::LARGE)), config.entries);
-        Lender::new(ring, pool.clone(), reach.first_id(pool), 0)
+        // Headers are prepended only to where a frame starts, which is in a small one.
+        lender(1, ring, 0)
     });
-    let fill = Lender::new(fill, pool.clone(), 0, HEADROOM);
-    (TxRing::new(tx, reach.clone()), RxRing::new(fill, large, rx, config.accepted))
+    let rx = RxRing::new(lender(0, fill, HEADROOM), large, rx, config.accepted);
+    (TxRing::new(tx, reach.clone()), rx)
 }
 
 /// What the tender says about an attached region.

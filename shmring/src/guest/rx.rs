@@ -36,7 +36,7 @@ pub(super) struct Lender<R> {
 
 impl<R: RingMemory> Lender<R> {
     pub(super) fn new(ring: Producer<R>, pool: Pool, first_id: u32, headroom: usize) -> Lender<R> {
-        let lent = VecDeque::with_capacity(2 * ring.entries() as usize);
+        let lent = VecDeque::with_capacity(ring.entries() as usize);
         Lender { ring, pool, first_id, headroom, lent }
     }
 

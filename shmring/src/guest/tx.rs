@@ -30,12 +30,6 @@ pub(super) struct Reach {
 }
 
 impl Reach {
-    /// The id of the first buffer of one of the pools.
-    pub(super) fn first_id(&self, pool: &Pool) -> u32 {
-        let base = pool.base();
-        self.pools.iter().find(|(other, _)| other.base() == base).map_or(0, |(_, first)| *first)
-    }
-
     /// The id and offset of a slice in one of the pools.
     #[inline]
     fn in_pool(&self, slice: &Slice) -> Option<(u32, usize)> {

@@ -68,8 +68,8 @@ impl<M: SharedMemory> RxRing<M> {
 
     /// Buffers for the next frame: one, or with [`Features::RX_GSO`] as many as a coalesced frame
     /// may need, which are one and a large one where the guest has lent such. Empty when the guest
-    /// has lent too few or has no room: a frame is never cut. Each was checked once and stays the
-    /// same until [`RxRing::commit`] has used it.
+    /// has lent too few or has no room: a frame is never cut. Each was checked once, and all stay
+    /// the same until [`RxRing::commit`] has used some.
     ///
     /// # Errors
     /// The violation that breaks the queue or broke it before.
@@ -80,33 +80,38 @@ impl<M: SharedMemory> RxRing<M> {
         if let Err(violation) = self.top_up() {
             return Err(*self.broken.insert(violation));
         }
-        let usable = match (self.suffices(), self.usable_large()) {
-            (false, _) => 0,
-            (true, Some(_)) => 1,
-            (true, None) => self.count,
-        };
-        let large = self.usable_large().map(|(_, span)| span);
-        let small = (0..usable).map(|i| self.held[(self.first + i) % HELD].1);
-        Ok(small.chain(large))
+        let usable = if self.suffices() { self.planned() } else { 0 };
+        Ok((0..usable).map(|n| self.nth(n).1))
     }
 
     /// The large buffer, when it and the first of the others hold any frame.
-    fn usable_large(&self) -> Option<(Desc, Span)> {
+    fn usable_large(&self) -> Option<&(Desc, Span)> {
         let (_, first) = self.held[self.first];
-        self.held_large.filter(|(_, large)| {
+        self.held_large.as_ref().filter(|(_, large)| {
             self.count > 0 && first.len as usize + large.len as usize >= MAX_FRAME
         })
     }
 
-    /// Whether the held buffers are enough for any frame.
-    fn suffices(&self) -> bool {
-        if self.usable_large().is_some() {
-            return true;
-        }
-        let wanted = if self.features.contains(Features::RX_GSO) { MAX_FRAME } else { 1 };
-        self.bytes >= wanted || self.count == MAX_FRAGS
+    /// How many buffers the next frame may take.
+    fn planned(&self) -> usize {
+        if self.usable_large().is_some() { 2 } else { self.count }
     }
 
+    /// The `n`-th of these.
+    fn nth(&self, n: usize) -> &(Desc, Span) {
+        let small = &self.held[(self.first + n) % HELD];
+        if n == 1 { self.usable_large().unwrap_or(small) } else { small }
+    }
+
+    /// Whether the held buffers are enough for any frame, and RX has an entry for each.
+    fn suffices(&self) -> bool {
+        let wanted = if self.features.contains(Features::RX_GSO) { MAX_FRAME } else { 1 };
+        let enough =
+            self.usable_large().is_some() || self.bytes >= wanted || self.count == MAX_FRAGS;
+        enough && self.planned() <= self.rx.room() as usize
+    }
+
+    /// Changes nothing once the held buffers are enough: the kernel may have written to them.
     fn top_up(&mut self) -> Result<(), Violation> {
         if self.suffices() {
             return Ok(());
@@ -140,36 +145,23 @@ impl<M: SharedMemory> RxRing<M> {
         Ok(())
     }
 
-    /// A frame of `len` bytes lies in the first of [`RxRing::buffers`]: writes its descriptors. The
-    /// guest sees it after [`RxRing::publish`].
+    /// A frame of `len` bytes lies in the first of [`RxRing::buffers`]: writes its descriptors, and
+    /// returns how many. The guest sees it after [`RxRing::publish`].
     ///
     /// # Panics
     /// When the buffers do not hold `len` bytes: the caller read into them.
-    pub fn commit(&mut self, len: usize, info: RxInfo) {
+    pub fn commit(&mut self, len: usize, info: RxInfo) -> usize {
+        let planned = self.planned();
         let mut rest = len;
-        let mut used = 0;
-        let mut large = self.usable_large();
-        let mut began = false;
-        while rest > 0 || !began {
-            let (lent, span) = match large.take_if(|_| began) {
-                Some(large) => {
-                    self.held_large = None;
-                    self.large.as_mut().into_iter().for_each(|ring| ring.take(1));
-                    large
-                }
-                None => {
-                    assert!(used < self.count, "frame longer than its buffers");
-                    let small = self.held[(self.first + used) % HELD];
-                    self.bytes -= small.1.len as usize;
-                    used += 1;
-                    small
-                }
-            };
+        let mut written = 0;
+        while rest > 0 || written == 0 {
+            assert!(written < planned, "frame longer than its buffers");
+            let (lent, span) = self.nth(written);
             let part = rest.min(span.len as usize);
             rest -= part;
             let mut desc =
                 Desc { id: lent.id, offset: lent.offset, len: part as u16, ..Desc::default() };
-            if !core::mem::replace(&mut began, true) {
+            if written == 0 {
                 if info.csum_valid {
                     desc.flags |= Flags::DATA_VALID;
                 }
@@ -179,14 +171,25 @@ impl<M: SharedMemory> RxRing<M> {
                 desc.flags |= Flags::NEXT;
             }
             self.rx.write(desc.encode());
+            written += 1;
+        }
+        let mut used = written;
+        if used == 2 && self.usable_large().is_some() {
+            self.held_large = None;
+            self.large.iter_mut().for_each(|large| large.take(1));
+            used = 1;
+        }
+        for _ in 0..used {
+            self.bytes -= self.held[self.first].1.len as usize;
+            self.first = (self.first + 1) % HELD;
+            self.count -= 1;
         }
         self.fill.take(used as u32);
-        self.first = (self.first + used) % HELD;
-        self.count -= used;
+        written
     }
 
-    /// Hands over every committed frame and the FILL entries used, to a guest that looks by itself:
-    /// without a fence.
+    /// Hands over every committed frame and the FILL and LARGE entries used, to a guest that looks
+    /// by itself: without a fence.
     pub fn publish(&mut self) {
         self.release();
         self.rx.publish_quiet();
@@ -220,15 +223,17 @@ impl<M: SharedMemory> RxRing<M> {
         Ok(self.rx.in_flight() > 0)
     }
 
-    /// Asks to be kicked when the guest lends more buffers; a fence and [`RxRing::buffers`] before
-    /// sleeping.
+    /// Asks to be kicked when the guest lends more buffers, of either kind; a fence and
+    /// [`RxRing::buffers`] before sleeping.
     pub fn arm_fill(&self) {
         self.fill.arm();
+        self.large.iter().for_each(Consumer::arm);
     }
 
     /// Takes back [`RxRing::arm_fill`].
     pub fn disarm_fill(&self) {
         self.fill.disarm();
+        self.large.iter().for_each(Consumer::disarm);
     }
 }
 

@@ -11,12 +11,16 @@ use shmring::{
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeSet,
+    ptr::NonNull,
     rc::Rc,
 };
 
-/// Where the pool lies in the guest's memory.
-const POOL_AT: u64 = 0x10_000;
+/// Where the pools lie in the guest's memory.
+const POOL_AT: usize = 0x1_0000;
+const LARGE_AT: usize = 0x5_0000;
+const MEMORY: usize = 0xb_0000;
 const BUFFERS: usize = 96;
+const LARGE: usize = 6;
 
 /// What a run came to.
 #[derive(Debug, Default)]
@@ -30,38 +34,54 @@ pub struct Outcome {
 struct World {
     source: Rc<RefCell<Source>>,
     pool: Pool,
+    large: Pool,
     memory: View,
     config: RegionConfig,
     limits: Limits,
     held: Vec<Slice>,
+    /// The pools' bytes, which go last.
+    _bytes: Vec<u64>,
 }
 
 impl World {
     fn new(data: &[u8]) -> World {
         let source = Source::new(data);
-        let pool = Pool::heap(PoolConfig {
-            stride: 2048,
-            count: BUFFERS,
-            reserve: 2,
-            ..PoolConfig::default()
-        });
-        let size = POOL_AT + pool.config().bytes() as u64;
+        let mut bytes = vec![0u64; MEMORY / 8];
+        let base = NonNull::from(bytes.as_mut_slice()).cast::<u8>();
         let shape = source.borrow_mut().byte();
+        let small =
+            PoolConfig { stride: 2048, count: BUFFERS, reserve: 2, ..PoolConfig::default() };
+        // Some guests lend large buffers that are too short to be of use.
+        let stride = if shape & 64 == 0 { 1 << 16 } else { 4096 };
+        let large = PoolConfig { stride, count: LARGE, headroom: 0, reserve: 0 };
+        // SAFETY: two areas of memory that stays where it is until all buffers are gone.
+        let (pool, large) = unsafe {
+            (Pool::from_raw(small, base.add(POOL_AT)), Pool::from_raw(large, base.add(LARGE_AT)))
+        };
         let all = Features::all() - Features::STATS;
         let entries = 2 << (shape >> 1 & 7).min(5);
         let single = shape & 16 != 0 || entries < MIN_ENTRIES_RX_GSO;
+        let accepted = match (single, shape & 32 != 0) {
+            (true, _) => all - Features::RX_GSO - Features::FILL_LARGE,
+            (false, true) => all - Features::FILL_LARGE,
+            (false, false) => all,
+        };
         let config = RegionConfig {
             pairs: 1 + u16::from(shape & 1),
             entries,
             offered: Features::all(),
-            accepted: if single { all - Features::RX_GSO } else { all },
-            origin: (pool.base().as_ptr() as u64).wrapping_sub(POOL_AT),
-            mem: Some(MemClass { size }),
+            accepted,
+            origin: base.as_ptr() as u64,
+            mem: Some(MemClass { size: MEMORY as u64 }),
             stats: None,
         };
         let memory = View::new(config.size(), &source);
-        let limits = Limits { offered: Features::all(), max_pairs: 2, memory: size };
-        World { source, pool, memory, config, limits, held: Vec::new() }
+        let limits = Limits { offered: Features::all(), max_pairs: 2, memory: MEMORY as u64 };
+        World { source, pool, large, memory, config, limits, held: Vec::new(), _bytes: bytes }
+    }
+
+    fn build(&self, view: View) -> Region<View> {
+        Region::build_with(view, &self.config, &self.pool, Some(&self.large))
     }
 
     fn byte(&self) -> u8 {
@@ -106,8 +126,10 @@ impl World {
         for _ in 0..4 {
             let mut frags = Vec::new();
             let popped = rx.pop(|slice| frags.push(slice));
-            for slice in &frags {
-                assert!(slice.is_of(&self.pool) && slice.len() <= self.pool.config().stride);
+            for (n, slice) in frags.iter().enumerate() {
+                let pool = if slice.is_of(&self.pool) { &self.pool } else { &self.large };
+                assert!(slice.is_of(pool) && slice.len() <= pool.config().stride);
+                assert!(n > 0 || slice.is_of(&self.pool), "a frame starts in a large buffer");
             }
             if popped?.is_none() {
                 break;
@@ -119,6 +141,7 @@ impl World {
         rx.release();
         self.held.drain(..self.held.len().saturating_sub(6));
         let _ = rx.refill(usize::from(self.byte() % 64))?;
+        let _ = rx.refill_large(usize::from(self.byte() % 8))?;
         Ok(frames)
     }
 
@@ -152,7 +175,7 @@ impl World {
             if room == 0 {
                 break;
             }
-            let len = (usize::from(self.byte()) * 53 + 14).min(room);
+            let len = (usize::from(self.byte()) * 255 + 14).min(room);
             let how = self.byte();
             let gso = (how & 3 == 3 && self.config.accepted.contains(Features::RX_GSO))
                 .then_some((gso::TCPV4, 1448));
@@ -197,25 +220,32 @@ fn run(world: &mut World, region: &mut Region<View>, attached: &mut Attached<Vie
     outcome
 }
 
-/// Every buffer is in one place; and in the pool after a reset.
+/// Every buffer is in one place; and in its pool after a reset.
 fn conserved(mut world: World, region: Region<View>) {
     let mut seen = BTreeSet::new();
-    let held = world.held.iter().filter_map(Slice::buffer);
-    held.for_each(|(id, _)| assert!(seen.insert(id), "a buffer is in two places"));
+    for slice in &world.held {
+        let place = slice.buffer().map(|(id, _)| (slice.is_of(&world.pool), id));
+        assert!(seen.insert(place), "a buffer is in two places");
+    }
+    let small = world.held.iter().filter(|slice| slice.is_of(&world.pool)).count();
     let lent: usize = region.pairs.iter().map(|(tx, rx)| tx.in_flight() + rx.lent()).sum();
-    assert_eq!(world.pool.stats().free + lent + world.held.len(), BUFFERS, "a buffer is lost");
+    assert_eq!(world.pool.stats().free + lent + small, BUFFERS, "a buffer is lost");
+    let lent: usize = region.pairs.iter().map(|(_, rx)| rx.lent_large()).sum();
+    let large = world.held.len() - small;
+    assert_eq!(world.large.stats().free + lent + large, LARGE, "a large buffer is lost");
     for (tx, rx) in region.pairs {
         tx.after_reset();
         rx.after_reset();
     }
     world.held.clear();
-    assert_eq!(world.pool.stats().free, BUFFERS, "a buffer is lost in a reset");
+    let free = (world.pool.stats().free, world.large.stats().free);
+    assert_eq!(free, (BUFFERS, LARGE), "a buffer is lost in a reset");
 }
 
 /// The tender reads words that a guest changes at will.
 pub fn hostile_guest(data: &[u8], lies: u8) -> Outcome {
     let mut world = World::new(data);
-    let mut region = Region::build(world.memory.clone(), &world.config, &world.pool);
+    let mut region = world.build(world.memory.clone());
     // Half of the guests lie from the start, the others once they are trusted.
     let lying = Rc::new(Cell::new(if world.byte() & 1 == 0 { lies } else { 0 }));
     let Ok(mut attached) = attach(world.memory.lying(&lying), &world.limits) else {
@@ -235,7 +265,7 @@ pub fn hostile_tender(data: &[u8], lies: u8) -> Outcome {
     // Laid out honestly: nobody else knows the region yet.
     let lying = Rc::new(Cell::new(0));
     let view = world.memory.lying(&lying);
-    let mut region = Region::build(view, &world.config, &world.pool);
+    let mut region = world.build(view);
     lying.set(lies);
     let Ok(mut attached) = attach(world.memory.clone(), &world.limits) else {
         panic!("an honest region is refused");

@@ -254,6 +254,7 @@ impl Nic {
         let counters = &shared.stats.counters;
         let mut bytes = 0;
         let mut count = 0;
+        let mut taken = 0;
         let mut unread = None;
         let mut vectors = Vectors::new();
         let result = loop {
@@ -297,7 +298,7 @@ impl Nic {
                 capture.add(&shared.memory, buffers, len);
             }
             let csum_valid = info.csum_valid && self.features.contains(Features::RX_CSUM);
-            pair.rx.commit(len, RxInfo { csum_valid, ..info });
+            taken += pair.rx.commit(len, RxInfo { csum_valid, ..info });
             bytes += len;
             count += 1;
         };
@@ -305,6 +306,7 @@ impl Nic {
             pair.rx.publish();
             counters.rx_frames.add(count as u64);
             counters.rx_bytes.add(bytes as u64);
+            counters.rx_buffers.add(taken as u64);
             counters.rx_batches.add(1);
             self.flush();
         }
@@ -415,6 +417,7 @@ impl Nic {
         let counters = &shared.stats.counters;
         counters.rx_frames.add(1);
         counters.rx_bytes.add(len as u64);
+        counters.rx_buffers.add(1);
         counters.rx_batches.add(1);
         Some(len)
     }

@@ -72,7 +72,7 @@ unsafe extern "C" {
     pub fn shmring_tx_release(tx: *mut Opaque) -> bool;
     pub fn shmring_tx_arm(tx: *mut Opaque);
     pub fn shmring_tx_disarm(tx: *mut Opaque);
-    pub fn shmring_rx_buffers(rx: *mut Opaque, usable: *mut u32) -> i32;
+    pub fn shmring_rx_buffers(rx: *mut Opaque, spans: *mut *const Span, count: *mut u32) -> i32;
     pub fn shmring_rx_commit(rx: *mut Opaque, len: u32, info: RxInfo) -> bool;
     pub fn shmring_rx_publish(rx: *mut Opaque) -> bool;
     pub fn shmring_rx_pending(rx: *mut Opaque, pending: *mut bool) -> i32;
@@ -86,6 +86,5 @@ unsafe extern "C" {
     pub fn shim_stats(attached: *const Opaque, records: *mut u32) -> u64;
     pub fn shim_tx(attached: *mut Opaque, pair: u32) -> *mut Opaque;
     pub fn shim_rx(attached: *mut Opaque, pair: u32) -> *mut Opaque;
-    pub fn shim_held(rx: *const Opaque) -> *const Span;
     pub fn shim_sizeof(which: u32) -> usize;
 }

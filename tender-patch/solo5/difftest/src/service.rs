@@ -201,11 +201,11 @@ impl Rx<'_> {
     /// # Errors
     /// The violation that breaks the queue.
     pub fn buffers(&mut self) -> Result<Vec<Span>, Violation> {
-        let mut usable = 0;
+        let (mut spans, mut count) = (std::ptr::null(), 0);
         // SAFETY: the ring lives; what it holds is read before anything else is called.
         let spans = unsafe {
-            check(ffi::shmring_rx_buffers(self.0, &mut usable))?;
-            std::slice::from_raw_parts(ffi::shim_held(self.0), usable as usize)
+            check(ffi::shmring_rx_buffers(self.0, &mut spans, &mut count))?;
+            std::slice::from_raw_parts(spans, count as usize)
         };
         Ok(spans.iter().map(|s| Span { address: s.address, len: s.len }).collect())
     }

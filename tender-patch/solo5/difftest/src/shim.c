@@ -11,7 +11,6 @@ uint64_t shim_stats(const struct shmring_attached *attached,
                     uint32_t *records);
 struct shmring_tx *shim_tx(struct shmring_attached *attached, unsigned pair);
 struct shmring_rx *shim_rx(struct shmring_attached *attached, unsigned pair);
-const struct shmring_span *shim_held(const struct shmring_rx *rx);
 size_t shim_sizeof(unsigned which);
 
 struct shmring_attached *shim_new(void)
@@ -48,11 +47,6 @@ struct shmring_tx *shim_tx(struct shmring_attached *attached, unsigned pair)
 struct shmring_rx *shim_rx(struct shmring_attached *attached, unsigned pair)
 {
     return &attached->pair[pair].rx;
-}
-
-const struct shmring_span *shim_held(const struct shmring_rx *rx)
-{
-    return rx->held;
 }
 
 /* What the bindings mirror. */

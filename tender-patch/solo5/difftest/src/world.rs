@@ -1,4 +1,4 @@
-//! Guest memory in this process: a region at its start, the pool's buffers behind.
+//! Guest memory in this process: a region at its start, the pools' buffers behind.
 
 use shmring::{Pool, PoolConfig, memory::RawMemory, tender::Span};
 use std::{
@@ -30,6 +30,10 @@ impl World {
     pub const POOL: usize = 1 << 16;
     /// Buffers of the pool, and bytes of each.
     pub const BUFFERS: (usize, usize) = (128, 2048);
+    /// Bytes in front of the pool of large buffers.
+    pub const LARGE_POOL: usize = Self::POOL + Self::BUFFERS.0 * Self::BUFFERS.1;
+    /// Large buffers, to the end of memory, and bytes of each.
+    pub const LARGE: (usize, usize) = ((Self::SIZE - Self::LARGE_POOL) >> 16, 1 << 16);
 
     const LAYOUT: Layout = match Layout::from_size_align(Self::SIZE, 4096) {
         Ok(layout) => layout,
@@ -62,6 +66,14 @@ impl World {
         let config = PoolConfig { count, stride, reserve: 4, ..PoolConfig::default() };
         // SAFETY: the pool's bytes lie behind the region and inside the world, which outlives it.
         unsafe { Pool::from_raw(config, self.base.add(Self::POOL)) }
+    }
+
+    /// Its pool of large buffers.
+    pub fn large_pool(&self) -> Pool {
+        let (count, stride) = Self::LARGE;
+        let config = PoolConfig { count, stride, headroom: 0, reserve: 0 };
+        // SAFETY: as above, behind the other pool.
+        unsafe { Pool::from_raw(config, self.base.add(Self::LARGE_POOL)) }
     }
 
     /// A copy of the bytes of `span`, as a kernel would read them.

@@ -21,18 +21,24 @@ const LIMITS: Limits =
 struct Plan {
     pairs: u64,
     log2: u8,
+    /// Of LARGE.
+    large_log2: u8,
     features: Features,
     /// Where all indices start.
     start: u32,
 }
 
 impl Plan {
-    fn size(self) -> u64 {
-        DESC + self.pairs * 3 * PAGE
+    fn queues(self) -> u64 {
+        self.pairs * u64::from(self.features.queues_per_pair())
     }
 
-    fn entries(self) -> u32 {
-        1 << self.log2
+    fn size(self) -> u64 {
+        DESC + self.queues() * PAGE
+    }
+
+    fn log2(self, kind: u64) -> u8 {
+        if kind == u64::from(queue::LARGE) { self.large_log2 } else { self.log2 }
     }
 
     fn build(self, memory: &impl SharedMemory) {
@@ -41,25 +47,31 @@ impl Plan {
         memory.store_u64(header::REGION_SIZE, self.size());
         memory.store_u64(header::FEATURES_OFFERED, LIMITS.offered.bits());
         memory.store_u64(header::FEATURES_ACCEPTED, self.features.bits());
-        let classes = 1 + u64::from(self.features.contains(Features::MEM_CLASS));
-        memory.store_u64(header::COUNTS, (self.pairs * 3) | classes << 16);
+        let classes = 2 + u64::from(self.features.contains(Features::MEM_CLASS));
+        memory.store_u64(header::COUNTS, self.queues() | classes << 16);
         memory.store_u64(header::STATS, World::SIZE as u64 - PAGE);
         memory.store_u64(header::STATS_COUNT, 64);
-        let (count, stride) = World::BUFFERS;
-        let whole = (0, 65_536, World::SIZE / 65_536, count);
-        let rows = [(World::POOL, stride, count, 0), whole];
+        let ((count, stride), (large, large_stride)) = (World::BUFFERS, World::LARGE);
+        let whole = (0, 65_536, World::SIZE / 65_536, count + large);
+        let rows = [
+            (World::POOL, stride, count, 0),
+            (World::LARGE_POOL, large_stride, large, count),
+            whole,
+        ];
         for (i, (base, stride, count, first)) in rows.into_iter().enumerate() {
             let row = header::CLASSES + i as u64 * class::ROW;
             memory.store_u64(row + class::BASE, base as u64);
             memory.store_u64(row + class::SHAPE, stride as u64 | (count as u64) << 32);
             memory.store_u64(row + class::FIRST_ID, first as u64);
         }
-        for i in 0..self.pairs * 3 {
+        let per_pair = self.queues() / self.pairs;
+        for i in 0..self.queues() {
             let row = header::QUEUES + i * queue::ROW;
-            memory.store_u64(row + queue::TYPE, (i % 3 + 1) | (i / 3) << 16);
+            let kind = i % per_pair + 1;
+            memory.store_u64(row + queue::TYPE, kind | (i / per_pair) << 16);
             memory.store_u64(row + queue::CTRL, ctrl_at(i));
             memory.store_u64(row + queue::DESC, DESC + i * PAGE);
-            let shape = u64::from(self.log2) | u64::from(DESC_LOG2) << 8;
+            let shape = u64::from(self.log2(kind)) | u64::from(DESC_LOG2) << 8;
             memory.store_u64(row + queue::SHAPE, shape);
             for (word, value) in [
                 (ctrl::PROD, self.start),
@@ -81,16 +93,22 @@ fn plans() -> impl Strategy<Value = Plan> {
     let features = prop_oneof![
         3 => Just(Features::all()),
         1 => Just(Features::RINGS),
-        1 => Just(Features::all() - Features::RX_GSO),
-        1 => (0..1u64 << 9).prop_map(Features::from_bits_retain),
+        1 => Just(Features::all() - Features::FILL_LARGE),
+        1 => Just(Features::all() - Features::FILL_LARGE - Features::RX_GSO),
+        1 => (0..1u64 << 10).prop_map(Features::from_bits_retain),
     ];
+    // Most have rings long enough for coalesced frames.
+    let log2 = prop_oneof![1 => 1..=5u8, 2 => 6..=8u8];
     let start = prop_oneof![Just(0), Just(u32::MAX - 5), any::<u32>()];
-    (1..=2u64, 1..=8u8, features, start).prop_map(|(pairs, log2, features, start)| Plan {
-        pairs,
-        log2,
-        features,
-        start,
-    })
+    (1..=2u64, log2, 1..=8u8, features, start).prop_map(
+        |(pairs, log2, large_log2, features, start)| Plan {
+            pairs,
+            log2,
+            large_log2,
+            features,
+            start,
+        },
+    )
 }
 
 /// A write of the guest that the protocol may not allow.
@@ -140,6 +158,7 @@ enum Step {
     // The guest's.
     Frame { descs: Vec<Desc>, announce: u32 },
     Lend { descs: Vec<Desc>, announce: u32 },
+    LendLarge { descs: Vec<Desc>, announce: u32 },
     Take(u32),
     Event { queue: u64, producer: bool, ahead: u32 },
     Poke(Poke),
@@ -167,6 +186,25 @@ fn descs() -> impl Strategy<Value = Desc> {
         offset,
         len,
         ..Desc::default()
+    })
+}
+
+/// Entries of LARGE, mostly long enough for the rest of any frame.
+fn large_descs() -> impl Strategy<Value = Desc> {
+    let id = prop_oneof![40 => 128..131u32, 1 => 0..140u32, 1 => 0..1u32 << 24];
+    let len = prop_oneof![
+        20 => Just(u16::MAX),
+        4 => 64_000..=u16::MAX,
+        2 => 1..5000u16,
+        1 => any::<u16>(),
+    ];
+    let offset = prop_oneof![30 => Just(0u16), 1 => 0..2000u16];
+    let mark = prop::option::weighted(0.01, offloads());
+    (id, offset, len, mark).prop_map(|(id, offset, len, mark)| Desc {
+        id,
+        offset,
+        len,
+        ..mark.unwrap_or_default()
     })
 }
 
@@ -216,13 +254,15 @@ fn steps() -> impl Strategy<Value = Step> {
     let gso = (prop::sample::select(&[1u8, 4, 0x81][..]), 1..2000u16);
     let info = (any::<bool>(), prop::option::of(gso))
         .prop_map(|(csum_valid, gso)| RxInfo { csum_valid, gso });
-    let len = prop_oneof![4 => 14..1600usize, 1 => 1600..66_000usize];
+    let len = prop_oneof![3 => 14..1600usize, 2 => 1600..68_000usize];
     prop_oneof![
         6 => (frames(), lie()).prop_map(|(descs, announce)| Step::Frame { descs, announce }),
         4 => (prop::collection::vec(descs(), 1..40), lie())
             .prop_map(|(descs, announce)| Step::Lend { descs, announce }),
+        4 => (prop::collection::vec(large_descs(), 1..3), lie())
+            .prop_map(|(descs, announce)| Step::LendLarge { descs, announce }),
         2 => prop_oneof![8 => 0..20u32, 1 => any::<u32>()].prop_map(Step::Take),
-        2 => (0..3u64, any::<bool>(), 0..8u32)
+        2 => (0..4u64, any::<bool>(), 0..8u32)
             .prop_map(|(queue, producer, ahead)| Step::Event { queue, producer, ahead }),
         1 => pokes(0..1 << 20).prop_map(Step::Poke),
         6 => Just(Step::TxRefresh),
@@ -259,7 +299,7 @@ impl Guest {
     }
 
     fn produce(&self, queue: u64, descs: &[Desc], lie: u32) {
-        let ring = self.plan.entries();
+        let ring = 1u32 << self.plan.log2(queue + 1);
         self.both(|memory| {
             let prod = memory.load_u32(ctrl_at(queue) + ctrl::PROD, Ordering::Relaxed);
             for (i, desc) in descs.iter().enumerate() {
@@ -279,6 +319,11 @@ impl Guest {
         match step {
             Step::Frame { descs, announce } => self.produce(0, descs, *announce),
             Step::Lend { descs, announce } => self.produce(1, descs, *announce),
+            Step::LendLarge { descs, announce } => {
+                if self.plan.features.contains(Features::FILL_LARGE) {
+                    self.produce(3, descs, *announce);
+                }
+            }
             Step::Take(count) => self.both(|memory| {
                 let at = ctrl_at(2) + ctrl::CONS;
                 let cons = memory.load_u32(at, Ordering::Relaxed).wrapping_add(*count);
@@ -289,9 +334,10 @@ impl Guest {
                     true => (ctrl::CONS, ctrl::PROD_EVENT),
                     false => (ctrl::PROD, ctrl::CONS_EVENT),
                 };
-                let index = memory.load_u32(ctrl_at(*queue) + index, Ordering::Relaxed);
-                let value = index.wrapping_add(*ahead);
-                memory.store_u32(ctrl_at(*queue) + event, value, Ordering::Relaxed);
+                // The last of four is the next pair's first where each has three.
+                let ctrl = ctrl_at(*queue % self.plan.queues());
+                let value = memory.load_u32(ctrl + index, Ordering::Relaxed).wrapping_add(*ahead);
+                memory.store_u32(ctrl + event, value, Ordering::Relaxed);
             }),
             Step::Poke(poke) => self.both(|memory| poke.apply(memory)),
             _ => return false,
@@ -388,7 +434,7 @@ proptest! {
     #[test]
     fn a_region_is_accepted_by_both_or_refused_alike(
         plan in plans(),
-        changes in prop::collection::vec(pokes(0..(header::QUEUES + 6 * queue::ROW) / 8), 0..4),
+        changes in prop::collection::vec(pokes(0..(header::QUEUES + 8 * queue::ROW) / 8), 0..4),
     ) {
         run(plan, &changes, &[]);
     }
@@ -411,6 +457,47 @@ proptest! {
 }
 
 #[test]
+fn large_buffers_are_used_held_back_and_refused_alike() {
+    let small = |n: u32| Desc { id: n % 128, offset: 64, len: 1984, ..Desc::default() };
+    let large = |id: u32, len: u16| Desc { id, len, ..Desc::default() };
+    let lend = |n| Step::Lend { descs: (0..n).map(small).collect(), announce: 0 };
+    let lend_large = |descs: &[Desc]| Step::LendLarge { descs: descs.to_vec(), announce: 0 };
+    let commit =
+        |len| Step::Commit { len, info: RxInfo { csum_valid: true, gso: Some((1, 1448)) } };
+    let whole = large(128, u16::MAX);
+    let lists = [
+        // A frame in one, in two, in more than there are.
+        vec![lend(3), lend_large(&[whole, large(129, u16::MAX)]), commit(1984), commit(1985)],
+        vec![lend(2), lend_large(&[whole]), commit(65_549), Step::Buffers, lend(40), commit(3000)],
+        vec![lend(2), lend_large(&[whole]), commit(67_519), commit(67_520)],
+        // Without a first buffer, and without room in RX for two.
+        vec![lend_large(&[whole]), Step::Buffers, lend(1), Step::Buffers, commit(30_000)],
+        vec![lend(63), lend_large(&[whole]), commit(60), commit(65_000), Step::Publish],
+        // Too short together with the first, and just long enough.
+        vec![lend(40), lend_large(&[large(128, 4096)]), Step::Buffers, commit(65_549)],
+        vec![lend(40), lend_large(&[large(128, 63_564)]), Step::Buffers, commit(65_549)],
+        vec![lend(40), lend_large(&[large(128, 63_565)]), Step::Buffers, commit(65_549)],
+        // Lent too late for the next frame, in time for the one behind it.
+        vec![lend(40), Step::Buffers, lend_large(&[whole]), commit(9000), commit(9000)],
+        // Sleepers that are told of either kind.
+        vec![Step::ArmFill, lend(1), lend_large(&[whole]), Step::DisarmFill, Step::Publish],
+        // What no rule allows.
+        vec![lend(2), lend_large(&[large(131, 9)]), Step::Buffers],
+        vec![lend(2), lend_large(&[large(u32::from(u16::MAX), 9)]), Step::Buffers],
+        vec![lend(2), lend_large(&[Desc { offset: 2, ..whole }]), Step::Buffers],
+        vec![lend(2), lend_large(&[Desc { flags: Flags::NEXT, ..whole }]), Step::Buffers],
+        vec![lend(2), Step::LendLarge { descs: vec![whole], announce: 5 }, Step::Buffers],
+    ];
+    for steps in lists {
+        // The second time the indices wrap in the midst of a frame.
+        for (start, log2) in [(0, 6), (u32::MAX - 1, 8)] {
+            let features = Features::all();
+            run(Plan { pairs: 1, log2, large_log2: 1, features, start }, &[], &steps);
+        }
+    }
+}
+
+#[test]
 fn the_offer_has_the_same_bytes() {
     let limits = Limits { offered: Features::RINGS | Features::MEM_CLASS, ..LIMITS };
     let offer = shmring::abi::offer::Offer::decode(Service::offer(&limits));
@@ -422,7 +509,8 @@ fn the_offer_has_the_same_bytes() {
 
 #[test]
 fn every_violation_reaches_the_status_word_with_its_number() {
-    let guest = Guest::new(Plan { pairs: 1, log2: 6, features: Features::all(), start: 0 });
+    let plan = Plan { pairs: 1, log2: 6, large_log2: 2, features: Features::all(), start: 0 };
+    let guest = Guest::new(plan);
     let memory = guest.worlds[1].words(guest.plan.size());
     let mut c = Service::attach(&guest.worlds[1], guest.plan.size(), &LIMITS).unwrap();
     for violation in [

@@ -18,6 +18,7 @@ struct Guest {
     tx: TxRing<RawMemory>,
     rx: RxRing<RawMemory>,
     pool: Pool,
+    large: Pool,
     region: u64,
 }
 
@@ -31,11 +32,11 @@ fn guest(world: &World) -> Guest {
         mem: None,
         stats: None,
     };
-    let pool = world.pool();
+    let (pool, large) = (world.pool(), world.large_pool());
     let region = config.size();
-    let mut built = Region::build(world.words(region), &config, &pool);
+    let mut built = Region::build_with(world.words(region), &config, &pool, Some(&large));
     let (tx, rx) = built.pairs.remove(0);
-    Guest { tx, rx, pool, region }
+    Guest { tx, rx, pool, large, region }
 }
 
 impl Guest {
@@ -95,6 +96,38 @@ fn frames_travel_both_ways_and_every_buffer_comes_back() {
         guest.tx.reclaim().unwrap();
         let here = guest.pool.stats().free + guest.rx.lent() + guest.tx.in_flight();
         assert_eq!(here, World::BUFFERS.0);
+    }
+}
+
+#[test]
+fn frames_of_every_size_lie_in_a_small_and_a_large_buffer() {
+    let world = World::new();
+    let mut guest = guest(&world);
+    let mut service = Service::attach(&world, guest.region, &LIMITS).unwrap();
+    let (_, mut rx) = service.pair(0);
+    let _ = guest.rx.refill(ENTRIES as usize).unwrap();
+    for round in 0..300usize {
+        // Every third round finds no large buffer.
+        if !round.is_multiple_of(3) {
+            let _ = guest.rx.refill_large(1).unwrap();
+        }
+        let len = 14 + (round * 7919) % (MAX_FRAME - 13);
+        let frame: Vec<u8> = (0..len).map(|i| (i * 31 + round) as u8).collect();
+        let spans = rx.buffers().unwrap();
+        assert_eq!(spans.len() == 2, guest.rx.lent_large() > 0, "round {round}");
+        let mut rest = &frame[..];
+        for span in spans {
+            let (now, later) = rest.split_at(rest.len().min(span.len as usize));
+            world.write(span, now);
+            rest = later;
+        }
+        assert!(rest.is_empty() && rx.commit(len, RxInfo::default()));
+        let _ = rx.publish();
+        assert_eq!(guest.receive(), Some((RxInfo::default(), frame)));
+        guest.rx.release();
+        let _ = guest.rx.refill(ENTRIES as usize).unwrap();
+        assert_eq!(guest.pool.stats().free + guest.rx.lent(), World::BUFFERS.0);
+        assert_eq!(guest.large.stats().free + guest.rx.lent_large(), World::LARGE.0);
     }
 }
 
