@@ -222,6 +222,7 @@ pub struct FrameQueue<M> {
     frames: VecDeque<(M, u16)>,
     frags: VecDeque<Slice>,
     open: usize,
+    pushed: u64,
 }
 
 /// Frames that the stack sends.
@@ -231,7 +232,7 @@ pub type RxQueue = FrameQueue<RxMeta>;
 
 impl<M> Default for FrameQueue<M> {
     fn default() -> Self {
-        FrameQueue { frames: VecDeque::new(), frags: VecDeque::new(), open: 0 }
+        FrameQueue { frames: VecDeque::new(), frags: VecDeque::new(), open: 0, pushed: 0 }
     }
 }
 
@@ -257,6 +258,27 @@ impl<M> FrameQueue<M> {
         self.frags.push_back(head);
         self.frags.extend(rest);
         self.frames.push_back((meta, (self.frags.len() - before) as u16));
+        self.pushed += 1;
+    }
+
+    /// Frames ever added.
+    pub(crate) fn pushed(&self) -> u64 {
+        self.pushed
+    }
+
+    /// Facts and first slice of the frame added last.
+    pub(crate) fn last_mut(&mut self) -> Option<(&mut M, &mut Slice)> {
+        let (meta, n) = self.frames.back_mut()?;
+        let head = self.frags.len().checked_sub(usize::from(*n))?;
+        Some((meta, self.frags.get_mut(head)?))
+    }
+
+    /// Adds a slice to the frame added last.
+    pub(crate) fn extend_last(&mut self, slice: Slice) {
+        if let Some((_, n)) = self.frames.back_mut() {
+            *n += 1;
+            self.frags.push_back(slice);
+        }
     }
 
     /// Starts a frame: [`FrameQueue::add`] adds its slices, and [`FrameQueue::finish`] ends it.
@@ -291,6 +313,7 @@ impl<M> FrameQueue<M> {
     /// Ends the frame that was begun.
     pub(crate) fn finish(&mut self, meta: M) {
         self.frames.push_back((meta, (self.frags.len() - self.open) as u16));
+        self.pushed += 1;
     }
 
     /// Ends the frame that was begun without its head.

@@ -25,6 +25,7 @@ const IFF_TAP: i32 = 2;
 const IFF_NO_PI: i32 = 0x1000;
 const IFF_VNET_HDR: i32 = 0x4000;
 const CSUM_TSO4_TSO6: usize = 7;
+const USO: usize = 0x20 | 0x40;
 const HEADER: usize = 10;
 const NEEDS_CSUM: u8 = 1;
 const DATA_VALID: u8 = 2;
@@ -81,15 +82,19 @@ impl Tap {
         // A tap that outlives its users keeps what the last one set.
         sys::set_header_len(&fd, HEADER as i32)
             .map_err(|e| format!("the tap {name} takes no headers: {e}"))?;
-        sys::set_offload(&fd, CSUM_TSO4_TSO6)
-            .map_err(|e| format!("the tap {name} takes no offloads: {e}"))?;
+        // Only Linux 6.2 and later cut datagrams.
+        let uso = sys::set_offload(&fd, CSUM_TSO4_TSO6 | USO).is_ok();
+        if !uso {
+            sys::set_offload(&fd, CSUM_TSO4_TSO6)
+                .map_err(|e| format!("the tap {name} takes no offloads: {e}"))?;
+        }
         let mut request = Request::new(name, 0).ok_or_else(long)?;
         sys::mtu(&socket, &mut request).map_err(|e| format!("{name}: no MTU: {e}"))?;
         let [a, b, c, d, e, ..] = sys::random();
         let info = DeviceInfo {
             mac: MacAddr([2, a, b, c, d, e]),
             mtu: u16::try_from(request.value()).unwrap_or(u16::MAX),
-            offloads: Offloads::all() - Offloads::USO,
+            offloads: if uso { Offloads::all() } else { Offloads::all() - Offloads::USO },
             io_mode: "tap",
         };
         let pool = Pool::heap(PoolConfig { count: 4096, ..PoolConfig::default() });

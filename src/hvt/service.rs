@@ -221,10 +221,7 @@ fn attach(offer: &Offer, handle: u64, pool: &Pool, nets: usize, clock: Clock) ->
     let table = Table::new()?;
     let wants_large = offer.features.contains(Features::FILL_LARGE);
     let large = wants_large.then(|| large_pool(nets)).flatten();
-    let declined = match large {
-        Some(_) => Features::USO,
-        None => Features::USO | Features::FILL_LARGE,
-    };
+    let declined = if large.is_some() { Features::empty() } else { Features::FILL_LARGE };
     let config = RegionConfig {
         pairs: 1,
         entries: ENTRIES,

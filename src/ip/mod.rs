@@ -15,6 +15,7 @@ mod pmtu;
 pub mod reassembly;
 mod routes;
 mod select;
+mod train;
 
 pub(crate) use addresses::Addresses;
 pub use addresses::{Address, AddressState, Origin, TableError};

@@ -149,6 +149,17 @@ pub trait Network {
         payload: impl IntoIterator<Item = Slice>,
     ) -> Result<(), SendError>;
 
+    /// Lets a datagram of `data` leave with the packet that was sent last, if that was a datagram
+    /// of the same flow and ports that the device may cut (see [`Offloads::USO`]); whether it does.
+    fn join<'a>(
+        &mut self,
+        _flow: &Flow,
+        _ports: (u16, u16),
+        _data: impl Iterator<Item = &'a Slice> + Clone,
+    ) -> bool {
+        false
+    }
+
     /// The peer of `flow` is known to receive what we send (RFC 4861, section 7.3.1).
     fn confirm(&mut self, flow: &Flow);
 }

@@ -6,6 +6,7 @@ use super::{
     groups::group_mac,
     pmtu::PathMtus,
     select,
+    train::Train,
 };
 use crate::{
     PacketBuf, Pool, Slice,
@@ -16,7 +17,7 @@ use crate::{
         MacAddr,
         arp::{Arp, Operation},
         ethernet::{self, EtherType},
-        ipv4, ipv6,
+        ipv4, ipv6, udp,
     },
 };
 use alloc::vec::Vec;
@@ -26,7 +27,7 @@ use zerocopy::IntoBytes;
 /// Frames that may wait for the device; beyond them transports wait.
 const QUEUE: usize = 512;
 /// Slices of one frame behind its head: what devices take.
-const MAX_SLICES: usize = shmring::abi::MAX_FRAGS - 1;
+pub(super) const MAX_SLICES: usize = shmring::abi::MAX_FRAGS - 1;
 /// Time to live, and hop limit until a router advertises another (RFC 1700).
 const HOP_LIMIT: u8 = 64;
 
@@ -49,6 +50,7 @@ pub(crate) struct Ip {
     pub(crate) path_mtus: PathMtus,
     pub(crate) stats: Stats,
     idents: Idents,
+    train: Option<Train>,
     epoch: u32,
 }
 
@@ -84,6 +86,7 @@ impl Ip {
             path_mtus: PathMtus::default(),
             stats: Stats::default(),
             idents: Idents::new(key),
+            train: None,
             epoch: 0,
         }
     }
@@ -462,7 +465,18 @@ impl Network for Output<'_> {
                 }
                 self.write_header(flow, &how, len, &mut head[ethernet::HEADER_LEN..]);
                 self.ip.stats.sent += 1;
+                let transport = &head[ethernet::HEADER_LEN + ip_len..];
+                let ports = udp::ports(transport).filter(|_| {
+                    how.protocol == udp::PROTOCOL
+                        && how.csum_offset.is_some()
+                        && self.ip.offloads.contains(Offloads::USO)
+                });
+                let slices = self.tx.open_frags() - 1;
                 self.tx.finish_with(meta, head.freeze());
+                self.ip.train = ports.map(|ports| {
+                    let size = (len - udp::HEADER_LEN, slices);
+                    Train::new(flow, ports, self.ip.epoch, size, self.tx)
+                });
             }
             Err(hop) => {
                 let mut rest: Vec<Slice> = payload.into_iter().collect();
@@ -481,6 +495,22 @@ impl Network for Output<'_> {
             }
         }
         Ok(())
+    }
+
+    fn join<'a>(
+        &mut self,
+        flow: &Flow,
+        ports: (u16, u16),
+        data: impl Iterator<Item = &'a Slice> + Clone,
+    ) -> bool {
+        let Some(train) = &mut self.ip.train else { return false };
+        let size = data.clone().fold((0, 0), |(len, n), slice| (len + slice.len(), n + 1));
+        let joined = train.takes(flow, ports, self.ip.epoch, size, self.tx)
+            && train.join(size.0, data, self.tx);
+        if joined {
+            self.ip.stats.sent += 1;
+        }
+        joined
     }
 
     fn confirm(&mut self, flow: &Flow) {

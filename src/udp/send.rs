@@ -42,9 +42,14 @@ impl Udp {
     ) -> Result<(), Error> {
         let len = data.iter().map(|slice| slice.len()).sum::<usize>();
         let mut way = self.way(net, id, target, len)?;
-        let mut head = net.pool().alloc_reserved().ok_or(Error::Exhausted)?;
-        header(self.local_port(id)?, &way, len, &mut head);
+        let port = self.local_port(id)?;
         let rest = data.iter().filter(|slice| !slice.is_empty());
+        if net.join(&way.flow, (port, way.to.port()), rest.clone()) {
+            self.stats.sent += 1;
+            return Ok(());
+        }
+        let mut head = net.pool().alloc_reserved().ok_or(Error::Exhausted)?;
+        header(port, &way, len, &mut head);
         let sent = transmit(net, &mut way, head, HEADER_LEN + len, rest);
         self.sent(id, way, sent)
     }

@@ -85,6 +85,18 @@ impl Checksum {
     }
 }
 
+/// Brings the sum that `field` starts with up to date after a word of what it is over was changed
+/// (RFC 1624, equation 3): a checksum, which is complemented, or a device's partial sum, which is
+/// not.
+pub fn replace(field: &mut [u8], old: u16, new: u16, complemented: bool) {
+    let mask = if complemented { 0xffff } else { 0 };
+    let sum = u32::from(u16::from_be_bytes([field[0], field[1]]) ^ mask);
+    let sum = sum + u32::from(!old) + u32::from(new);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    let sum = ((sum & 0xffff) + (sum >> 16)) as u16;
+    field[..2].copy_from_slice(&(sum ^ mask).to_be_bytes());
+}
+
 /// Bytes that the loops take at once.
 const BLOCK: usize = 64;
 /// Blocks from which on vectors beat a chain of carries.

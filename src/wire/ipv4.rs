@@ -6,6 +6,10 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned, network_
 
 /// Bytes of a header without options.
 pub const HEADER_LEN: usize = 20;
+/// Where the packet's length lies in the header.
+pub const TOTAL_LEN: usize = 2;
+/// Where the header's checksum lies.
+pub const CHECKSUM: usize = 10;
 
 /// The option that makes routers look at a packet (RFC 2113).
 pub const ROUTER_ALERT: [u8; 4] = [0x94, 4, 0, 0];

@@ -10,6 +10,8 @@ use zerocopy::{
 
 /// Bytes of the header.
 pub const HEADER_LEN: usize = 40;
+/// Where the payload's length lies in the header.
+pub const PAYLOAD_LEN: usize = 4;
 /// The MTU that every link carries (RFC 8200, section 5).
 pub const MIN_MTU: u16 = 1280;
 

@@ -6,6 +6,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned, network_
 pub const HEADER_LEN: usize = 8;
 /// IP protocol number.
 pub const PROTOCOL: u8 = 17;
+/// Where the length lies in the header.
+pub const LENGTH_OFFSET: usize = 4;
 /// Where the checksum lies in the header.
 pub const CHECKSUM_OFFSET: u16 = 6;
 
@@ -21,4 +23,10 @@ pub struct Header {
     pub len: U16,
     /// Checksum; 0 when there is none (IPv4 only).
     pub checksum: U16,
+}
+
+/// Source and destination port of a header.
+pub fn ports(header: &[u8]) -> Option<(u16, u16)> {
+    let (header, _) = Header::ref_from_prefix(header).ok()?;
+    Some((header.src_port.get(), header.dst_port.get()))
 }

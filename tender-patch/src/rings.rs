@@ -101,7 +101,7 @@ const OFFLOADS: Features = Features::TX_CSUM
 fn offered(io: Io) -> Features {
     match io {
         Io::Hypercall => Features::STATS,
-        Io::Auto | Io::Shmring => Features::all() - Features::USO,
+        Io::Auto | Io::Shmring => Features::all(),
     }
 }
 
@@ -141,6 +141,8 @@ impl Nets {
         if !tap.vnet {
             // A descriptor that was opened without; there is one offer for all devices.
             self.offer.features -= OFFLOADS;
+        } else if !tap.segments_udp() {
+            self.offer.features -= Features::USO;
         }
         self.shared.lock().nics.push(Nic::new(handle, tap, source, capture));
     }

@@ -16,6 +16,7 @@ const TUNSETVNETHDRSZ: libc::c_ulong = 0x4004_54d8;
 const TUN_F_CSUM: libc::c_ulong = 1;
 const TUN_F_TSO4: libc::c_ulong = 2;
 const TUN_F_TSO6: libc::c_ulong = 4;
+const TUN_F_USO: libc::c_ulong = 0x20 | 0x40;
 
 /// Bytes of the header in front of each frame when the tap has one.
 pub(crate) const VNET_HEADER: usize = 10;
@@ -89,6 +90,12 @@ impl Tap {
         Ok(())
     }
 
+    /// Whether the host cuts and coalesces UDP datagrams (Linux 6.2 and later).
+    pub(crate) fn segments_udp(&self) -> bool {
+        let all = Features::RX_CSUM | Features::RX_GSO | Features::USO;
+        self.vnet && self.set_offloads(all).is_ok() && self.set_offloads(Features::empty()).is_ok()
+    }
+
     /// Tells the host which received frames the guest takes: with partial checksums, coalesced.
     pub(crate) fn set_offloads(&self, features: Features) -> io::Result<()> {
         let mut bits = 0;
@@ -97,6 +104,9 @@ impl Tap {
         }
         if features.contains(Features::RX_GSO) {
             bits |= TUN_F_TSO4 | TUN_F_TSO6;
+            if features.contains(Features::USO) {
+                bits |= TUN_F_USO;
+            }
         }
         if cfg!(feature = "fuzzing") {
             return Ok(());
