@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use shmring::{
-    abi::{DESC_LOG2, Desc, Features, Flags, MAGIC, MAJOR, class, ctrl, gso, header, queue},
+    abi::{DESC_LOG2, Desc, Features, Flags, MAGIC, MAJOR, MINOR, class, ctrl, gso, header, queue},
     memory::SharedMemory,
     tender::{self, Limits, RxInfo, Span, attach},
 };
@@ -502,7 +502,7 @@ fn the_offer_has_the_same_bytes() {
     let limits = Limits { offered: Features::RINGS | Features::MEM_CLASS, ..LIMITS };
     let offer = shmring::abi::offer::Offer::decode(Service::offer(&limits));
     assert_eq!(offer.features, limits.offered);
-    assert_eq!((offer.major, offer.minor, offer.max_pairs), (MAJOR, 0, 2));
+    assert_eq!((offer.major, offer.minor, offer.max_pairs), (MAJOR, MINOR, 2));
     assert_eq!(offer.port, shmring::abi::port::BASE);
     assert_eq!(offer.encode(), Service::offer(&limits));
 }
