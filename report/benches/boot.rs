@@ -11,6 +11,7 @@ use std::{
     io::Read,
     net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
+    process::Command,
     time::{Duration, Instant},
 };
 use testbed::{Guest, Network};
@@ -50,33 +51,31 @@ struct Starter {
 }
 
 impl Starter {
-    fn start(&self, event: Event) -> Result<Guest, String> {
-        let args: &[&str] = if event == Event::Help { &["--help"] } else { &[] };
-        match &self.image {
-            Some(image) if event == Event::Entry => {
-                Guest::boot(&self.program, &self.options, image, args)
-            }
-            Some(image) => {
-                let image = image.to_str().ok_or("the image's path is not UTF-8")?;
-                let all = [&self.options, &["--", image][..], args].concat();
-                Guest::process(&self.program, &all)
-            }
-            None => Guest::process(&self.program, &[&self.options, args].concat()),
+    /// All arguments, with those of the service.
+    fn line<'a>(&'a self, args: &[&'a str]) -> Result<Vec<&'a str>, String> {
+        let mut line = self.options.clone();
+        if let Some(image) = &self.image {
+            line.extend(["--", image.to_str().ok_or("the image's path is not UTF-8")?]);
         }
+        line.extend(args);
+        Ok(line)
     }
 
     /// Starts it and kills it; the time until `event`.
     fn time(&self, network: &Network, event: Event) -> Result<Duration, String> {
+        if event == Event::Help {
+            return self.help();
+        }
         // Another guest with another hardware address was there a moment ago.
         network.ip(&["neigh", "flush", "dev", TAP])?;
         let frames = arp_packets().map_err(|e| format!("a packet socket: {e}"))?;
         let started = Instant::now();
-        let guest = self.start(event)?;
-        if event == Event::Help {
-            let ended = guest.wait()?;
-            let elapsed = started.elapsed();
-            return if ended.code == Some(0) { Ok(elapsed) } else { Err(ended.output) };
-        }
+        let guest = match &self.image {
+            Some(image) if event == Event::Entry => {
+                Guest::boot(&self.program, &self.options, image, &[])?
+            }
+            _ => Guest::process(&self.program, &self.line(&[])?)?,
+        };
         let failed = |e: std::io::Error| format!("{e}; it said: {}", guest.output());
         (&frames).read(&mut [0; 64]).map_err(failed)?;
         if event == Event::Syn {
@@ -89,6 +88,18 @@ impl Starter {
             return Ok(Duration::from_micros(micros));
         }
         Ok(elapsed)
+    }
+
+    /// The whole life of one that prints its help.
+    fn help(&self) -> Result<Duration, String> {
+        let started = Instant::now();
+        let output = Command::new(&self.program).args(self.line(&["--help"])?).output();
+        let (elapsed, output) = (started.elapsed(), output.map_err(|e| e.to_string())?);
+        if output.status.success() {
+            Ok(elapsed)
+        } else {
+            Err(format!("{}: {output:?}", self.name))
+        }
     }
 }
 

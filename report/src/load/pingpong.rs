@@ -188,10 +188,17 @@ impl PingPong {
         }
         let elapsed = started.elapsed();
         // The last answers must not be taken for those of the next run.
-        std::thread::sleep(Duration::from_millis(20));
-        socket.set_nonblocking(true)?;
-        while socket.recv(&mut buffer).is_ok() {}
-        socket.set_nonblocking(self.spin)?;
+        for _ in 1..self.outstanding {
+            if self.receive(socket, &mut buffer).is_err() {
+                break;
+            }
+        }
+        if lost > 0 {
+            std::thread::sleep(Duration::from_millis(20));
+            socket.set_nonblocking(true)?;
+            while socket.recv(&mut buffer).is_ok() {}
+            socket.set_nonblocking(self.spin)?;
+        }
         Ok((elapsed, lost))
     }
 
