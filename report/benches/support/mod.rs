@@ -145,6 +145,8 @@ fn load(
     let mut run: Box<dyn FnMut(u64) -> std::io::Result<Done>> = match kind {
         Kind::PingPong(game) => {
             let mut player = game.open(SocketAddr::new(peer.server, ECHO))?;
+            // The first datagram may wait for the server's hardware address.
+            player.run(Until::Time(Duration::from_millis(50)))?;
             Box::new(move |n| player.run(Until::Count(n)))
         }
         Kind::Bulk { inward } => {
