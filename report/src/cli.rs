@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::{peer, runner, serve};
+use crate::{loss, peer, runner, serve};
 use clap::{Parser, Subcommand};
 use std::{process::ExitCode, time::Duration};
 use testbed::Network;
@@ -21,6 +21,8 @@ enum Command {
     Serve(Server),
     /// Write the page again from results.json
     Page,
+    /// Goodput over a path that loses frames, beside Linux's through the same relay
+    Loss(loss::Options),
 }
 
 #[derive(Subcommand)]
@@ -76,6 +78,7 @@ pub fn main() -> ExitCode {
     let result = match &cli.command {
         Some(Command::Serve(server)) => serve(server),
         Some(Command::Page) => runner::page(),
+        Some(Command::Loss(options)) => loss::run(options),
         None => runner::run(&cli.run),
     };
     match result {

@@ -5,6 +5,7 @@
 pub mod cli;
 mod environment;
 pub mod load;
+mod loss;
 mod page;
 pub mod peer;
 pub mod results;

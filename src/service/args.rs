@@ -21,6 +21,7 @@ Service arguments:
                         or no IPv6; several may be given
   --ipv6-gateway=IP     Router to other IPv6 networks, beside those that advertise themselves
   --dns=IP[,IP..]       Name servers, asked before those that DHCP and routers tell of
+  --congestion=NAME     Congestion control of TCP: cubic (default), reno or bbr
   --mtu=N               Largest IP packet, if smaller than the device's
   --ipv4:NAME=CIDR      As --ipv4, for the network device NAME; so for all above
   --seed=N              Make every random choice from N: for tests only
@@ -175,6 +176,9 @@ impl Args {
                     let server = server.parse().map_err(|_| "expected addresses of servers");
                     self.stack.dns.push(server?);
                 }
+            }
+            "--congestion" => {
+                self.stack.tcp.options.congestion = value.parse()?;
             }
             "--mtu" => {
                 let mtu = value.parse().ok().filter(|mtu| (576..=9216).contains(mtu));

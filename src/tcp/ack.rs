@@ -55,7 +55,7 @@ impl Conn {
                 self.rtt.backoff = 0;
             }
             if self.unsent() > 0 {
-                self.restart_rtx(cx);
+                self.choose_rtx(cx);
                 self.want_output(cx);
             }
             return Verdict::Continue;
@@ -65,6 +65,9 @@ impl Conn {
         let mut samples = Samples::default();
         let mut progress =
             Progress { ts_ecr: seg.options.timestamps.map(|t| t.ecr), ..Progress::default() };
+        if !self.ts_ok {
+            progress.ts_ecr = None;
+        }
         if seg.ack > self.snd_una {
             self.take_cumulative(now, seg.ack, &mut sampler, &mut samples, &mut progress);
         } else {
@@ -107,9 +110,12 @@ impl Conn {
         // The ACK that ends a recovery does not grow the window that it leaves.
         let grows = progress.acked > 0 && !in_recovery(phase) && !in_recovery(self.recovery.phase);
         if sampler.newly > 0 && (grows || self.controller.owns_recovery()) {
+            // RFC 3465, 2.3: after a timeout an ACK may cover much that had arrived before, which
+            // only SACK tells.
+            let unknown = !self.sack_ok && self.recovery.phase == Phase::Loss;
             let ack = Ack {
                 now,
-                newly: sampler.newly,
+                newly: if unknown { sampler.newly.min(self.mss) } else { sampler.newly },
                 lost,
                 rtt: samples.newest,
                 srtt: self.rtt.srtt().unwrap_or_default(),
@@ -130,7 +136,12 @@ impl Conn {
         } else if was_shut && self.snd_wnd > 0 {
             self.rtt.backoff = 0;
         }
-        self.restart_rtx(cx);
+        // RFC 6298, 5.3: for an ACK of new data; others must not put the timeout off.
+        if progress.acked > 0 || lost > 0 || (was_shut && self.snd_wnd > 0) {
+            self.restart_rtx(cx);
+        } else {
+            self.choose_rtx(cx);
+        }
         if self.unsent() > 0 || self.board.lost() > self.board.resent() {
             self.want_output(cx);
         }
@@ -182,7 +193,7 @@ impl Conn {
         valid.sort();
         let rack = &mut self.recovery.rack;
         let min_rtt = self.rtt.min();
-        self.board.sack_blocks(&valid, |sent| {
+        self.board.sack_blocks(&valid, self.mss, |sent| {
             progress.sacked += sent.len;
             sampler.segment(sent, sent.len);
             rack.delivered(sent, now, min_rtt, false);
@@ -206,19 +217,26 @@ impl Conn {
             if (ecr.wrapping_sub(ts) as i32) < 0);
         let rack = &mut self.recovery.rack;
         let min_rtt = self.rtt.min();
+        let mut resent = false;
         self.board.acknowledge(ack, |sent, n| {
             if sent.mark.contains(Mark::SACKED) {
                 return;
             }
             sampler.segment(sent, n);
             rack.delivered(sent, now, min_rtt, too_early);
-            if !sent.mark.contains(Mark::EVER_RESENT) {
+            if sent.mark.contains(Mark::EVER_RESENT) {
+                resent = true;
+            } else {
                 progress.original_delivered |= sent.mark.contains(Mark::LOST);
                 let rtt = now.saturating_since(sent.sent_at);
                 samples.oldest.get_or_insert(rtt);
                 samples.newest = Some(rtt);
             }
         });
+        if resent && !self.sack_ok {
+            // The retransmission may have filled a hole before what waited behind it.
+            progress.original_delivered = false;
+        }
         self.snd_una = ack;
         self.send.acknowledge(ack);
     }
@@ -268,9 +286,13 @@ impl Conn {
         if !self.board.is_empty() || self.delivery.delivered == 0 {
             return;
         }
+        // An algorithm with a model of the path paces itself into it.
+        let keeps = self.controller.owns_recovery();
         let idle = cx.now.saturating_since(self.delivery.last_sent_at);
         if idle > self.rtt.rto() {
-            self.window.cwnd = self.window.cwnd.min(initial_window(self.mss));
+            if !keeps {
+                self.window.cwnd = self.window.cwnd.min(initial_window(self.mss));
+            }
             self.controller.on_idle(cx.now);
         }
     }

@@ -13,6 +13,8 @@ use crate::{Pool, frame::Chain, ip::Ecn, time::Duration, wire::tcp::Flags};
 
 /// RFC 7323, 5.5: after 24 days a timestamp says nothing any more.
 const TS_RECENT_LIFE: Duration = Duration::from_secs(24 * 24 * 3600);
+/// How long empty segments that are unacceptable go unanswered after one that was answered.
+const UNACCEPTABLE_PAUSE: Duration = Duration::from_millis(500);
 
 /// What the caller has to send in answer to a segment, beside what the connection queues itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +79,8 @@ impl Conn {
     ) -> Reply {
         // RFC 9293, 3.5, figure 8: the SYN-ACK of a simultaneous open repeats a SYN that was
         // taken already; what follows it counts.
-        if self.state == State::SynReceived && seg.has(Flags::SYN) && seg.seq == self.irs {
+        let repeats = seg.flags & (Flags::SYN | Flags::RST) == Flags::SYN && seg.seq == self.irs;
+        if self.state == State::SynReceived && repeats {
             if !seg.has(Flags::ACK) {
                 // Our SYN-ACK was lost.
                 self.board.mark_all_lost();
@@ -87,11 +90,17 @@ impl Conn {
             seg.flags.remove(Flags::SYN | Flags::ECE | Flags::CWR);
             seg.seq += 1;
         }
+        // RFC 7323, 3.2: once negotiated, every segment but a RST has timestamps; one that has
+        // none is dropped in silence.
+        if self.ts_ok && seg.options.timestamps.is_none() && !seg.has(Flags::RST) {
+            cx.stats.dropped_paws += 1;
+            return Reply::Nothing;
+        }
         // First, check the sequence number; PAWS goes before (RFC 7323, 5.3, R1).
         if self.is_old_duplicate(cx, seg) {
             cx.stats.dropped_paws += 1;
             self.note_duplicate(seg);
-            self.want_ack(cx);
+            self.acknowledge_unacceptable(cx, seg);
             return Reply::Nothing;
         }
         if !self.is_acceptable(seg) {
@@ -146,7 +155,8 @@ impl Conn {
 
     /// RFC 9293, 3.4: the four cases of segment length and window.
     fn is_acceptable(&self, seg: &Segment) -> bool {
-        let window = self.rcv_adv - self.rcv_nxt;
+        // A FIN at the very edge may lie behind it.
+        let window = self.announced();
         let offset = seg.seq - self.rcv_nxt;
         match (seg.seq_len(), window) {
             (0, 0) => offset == 0,
@@ -181,8 +191,20 @@ impl Conn {
         } else {
             cx.stats.dropped_window += 1;
         }
-        self.want_ack(cx);
+        self.acknowledge_unacceptable(cx, seg);
         Reply::Nothing
+    }
+
+    /// RFC 9293, 3.10.7.4: an ACK answers an unacceptable segment. Two ends that find each other's
+    /// ACKs unacceptable must not answer for ever: empty segments are answered now and then.
+    fn acknowledge_unacceptable(&mut self, cx: &mut Core, seg: &Segment) {
+        if seg.seq_len() == 0 {
+            if cx.now < self.unacceptable_until {
+                return;
+            }
+            self.unacceptable_until = cx.now + UNACCEPTABLE_PAUSE;
+        }
+        self.want_ack(cx);
     }
 
     /// RFC 2883, section 4: what to report about a segment that was there already.
@@ -226,8 +248,6 @@ impl Conn {
         let error = match self.state {
             State::SynReceived if self.active => Some(Error::Refused),
             State::TimeWait => None,
-            // RFC 9293: the connection is closed in good order as far as the user can tell.
-            State::Closing | State::LastAck => Some(Error::Reset),
             _ => Some(Error::Reset),
         };
         self.enter_closed(cx, error);

@@ -58,8 +58,21 @@ pub enum Congestion {
     /// RFC 9438 with HyStart++ (RFC 9406).
     #[default]
     Cubic,
-    /// Bottleneck bandwidth and round-trip time.
+    /// BBR version 1: sends at the bandwidth that it measures, whatever is lost.
     Bbr,
+}
+
+impl core::str::FromStr for Congestion {
+    type Err = &'static str;
+
+    fn from_str(name: &str) -> Result<Congestion, &'static str> {
+        match name {
+            "reno" => Ok(Congestion::NewReno),
+            "cubic" => Ok(Congestion::Cubic),
+            "bbr" => Ok(Congestion::Bbr),
+            _ => Err("expected cubic, reno or bbr"),
+        }
+    }
 }
 
 /// Keep-alive (RFC 9293, section 3.8.4).

@@ -62,6 +62,8 @@ pub(crate) struct Conn {
     pub(crate) ts_recent_at: Instant,
     /// Added to the clock for TSval.
     pub(crate) ts_offset: u32,
+    /// Until then empty segments that are unacceptable get no ACK.
+    pub(crate) unacceptable_until: Instant,
 
     pub(crate) snd_wscale: u8,
     pub(crate) rcv_wscale: u8,
@@ -182,6 +184,7 @@ impl Conn {
             ts_recent: 0,
             ts_recent_at: Instant::ZERO,
             ts_offset: cx.clock_offset(flow.local, flow.remote),
+            unacceptable_until: Instant::ZERO,
             snd_wscale: 0,
             rcv_wscale: window_scale(max),
             ts_ok: false,
@@ -237,6 +240,15 @@ impl Conn {
             retransmits: 0,
             options: Box::new(options),
         }
+    }
+
+    /// Begins the stream that is sent at another initial sequence number.
+    pub(crate) fn set_iss(&mut self, iss: SeqNum) {
+        self.iss = iss;
+        self.snd_una = iss;
+        self.snd_nxt = iss;
+        self.send = SendQueue::new(iss + 1);
+        self.recovery = Recovery::new(iss);
     }
 
     pub(crate) fn id(&self) -> ConnId {

@@ -61,8 +61,10 @@ pub(crate) struct Core {
     pub(crate) memory: usize,
     /// Connections that entered TIME-WAIT, the oldest first; some may have left it.
     pub(crate) time_wait: VecDeque<u32>,
+    /// The end of the second that `challenge_left` is for.
     challenge_window: Instant,
     challenge_left: u32,
+    challenges: u64,
     isn: SipHasher13,
     clock: SipHasher13,
     pub(crate) ports: SipHasher13,
@@ -95,7 +97,8 @@ pub(crate) fn cookie_key(seed: &[u8; 32]) -> SipHasher13 {
 impl Core {
     pub(crate) fn new(config: Config, seed: &[u8; 32], now: Instant) -> Core {
         Core {
-            challenge_left: config.challenge_acks_per_second,
+            challenge_left: 0,
+            challenges: 0,
             config,
             stats: Stats::default(),
             now,
@@ -104,7 +107,7 @@ impl Core {
             events: VecDeque::new(),
             memory: 0,
             time_wait: VecDeque::new(),
-            challenge_window: now,
+            challenge_window: Instant::ZERO,
             isn: key(seed, 2),
             clock: key(seed, 3),
             ports: key(seed, 4),
@@ -137,11 +140,16 @@ impl Core {
         self.now.as_millis() as u32
     }
 
-    /// RFC 5961, section 7: whether one more challenge ACK may be sent.
+    /// RFC 5961, section 7: whether one more challenge ACK may be sent. The limit of each second
+    /// is drawn, up to the configured one: an attacker who counts the challenge ACKs that are left
+    /// for it learns nothing about other connections (CVE-2016-5696).
     pub(crate) fn may_challenge(&mut self) -> bool {
-        if self.now.saturating_since(self.challenge_window) >= Duration::from_secs(1) {
-            self.challenge_window = self.now;
-            self.challenge_left = self.config.challenge_acks_per_second;
+        if self.now >= self.challenge_window {
+            self.challenge_window = self.now + Duration::from_secs(1);
+            self.challenges += 1;
+            let limit = self.config.challenge_acks_per_second;
+            let drawn = self.ports.hash(&self.challenges.to_le_bytes()) as u32;
+            self.challenge_left = limit - drawn % (limit / 2 + 1);
         }
         if self.challenge_left == 0 {
             return false;

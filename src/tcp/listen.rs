@@ -5,10 +5,8 @@ use super::{
     demux::Tuple,
     emit,
     receive::Tcp,
-    recovery::Recovery,
     scoreboard::{Mark, Sent},
     segment::Segment,
-    send_queue::SendQueue,
     slab::Key,
     state::State,
     syn_cookie,
@@ -19,6 +17,9 @@ use crate::{
     wire::tcp::{Flags, Header, SeqNum, TcpOptions, Timestamps},
 };
 use alloc::boxed::Box;
+
+/// How far a reopened connection's numbers begin after those of the connection before it.
+const REOPEN_GAP: u32 = 1 << 16;
 
 impl Tcp {
     pub(crate) fn segment_arrives_in_listen<N: Network>(
@@ -69,6 +70,7 @@ impl Tcp {
         syn: &Segment,
     ) -> Option<u32> {
         let path = net.path(Some(packet.local), packet.remote).ok()?;
+        let reopened = self.reopened.take();
         let entry = self.listeners.get_mut(listener)?;
         let flow = Flow::new(packet.local, packet.remote);
         let ports = (syn.dst_port, syn.src_port);
@@ -76,6 +78,12 @@ impl Tcp {
         let key = self.conns.insert_with(|key| Box::new(Conn::new(key, flow, ports, options, cx)));
         entry.half_open += 1;
         let conn = self.conns.get_mut(key)?;
+        // RFC 9293, 3.6.1: larger than the largest number of the connection before it.
+        if let Some(last) = reopened
+            && conn.iss <= last
+        {
+            conn.set_iss(last + REOPEN_GAP);
+        }
         conn.listener = Some(listener);
         conn.half_open = true;
         conn.orphan = true;
@@ -202,11 +210,8 @@ fn tuple_of(packet: &Incoming, seg: &Segment) -> Tuple {
 impl Conn {
     /// The SYN-ACK with this number was sent without a connection, by a cookie.
     fn recall(&mut self, iss: SeqNum) {
-        self.iss = iss;
-        self.snd_una = iss;
+        self.set_iss(iss);
         self.snd_nxt = iss + 1;
-        self.send = SendQueue::new(iss + 1);
-        self.recovery = Recovery::new(iss);
         self.rcv_adv = self.rcv_nxt + self.rcv_buf.min(0xffff);
         self.board.push(Sent {
             seq: iss,

@@ -59,6 +59,11 @@ impl Listener {
         }
     }
 
+    /// Whether a SYN finds a place without a cookie.
+    pub(crate) fn has_room(&self) -> bool {
+        !self.is_full() && self.half_open < self.backlog
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         self.ready.len() >= self.backlog
     }

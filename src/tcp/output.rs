@@ -418,7 +418,9 @@ impl Conn {
         if len > 0 && seq + len == self.send.end() {
             flags |= Flags::PSH;
         }
-        let ecn = if self.ecn_ok && len > 0 { Ecn::Ect0 } else { Ecn::NotEct };
+        // RFC 3168, 6.1.6: never on a window probe.
+        let probe = seq - self.snd_una >= self.snd_wnd;
+        let ecn = if self.ecn_ok && len > 0 && !probe { Ecn::Ect0 } else { Ecn::NotEct };
         if self.ecn_cwr && self.ecn_ok && len > 0 {
             flags |= Flags::CWR;
         }

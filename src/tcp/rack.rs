@@ -94,6 +94,7 @@ impl Rack {
         now: Instant,
     ) -> Option<Duration> {
         let mut again: Option<Duration> = None;
+        let mut resent = board.resent();
         for index in 0..board.len() {
             let Some(sent) = board.get(index) else { break };
             if sent.mark.contains(Mark::SACKED)
@@ -101,8 +102,12 @@ impl Rack {
             {
                 continue;
             }
+            if sent.mark.contains(Mark::RESENT) {
+                resent -= sent.len;
+            }
             if !sent_after(self.xmit_at, self.end, sent.sent_at, sent.end()) {
-                if board.resent() == 0 {
+                // What was sent once is in order of time: none behind it was sent earlier.
+                if resent == 0 && !sent.mark.contains(Mark::EVER_RESENT) {
                     break;
                 }
                 continue;

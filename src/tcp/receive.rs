@@ -18,7 +18,7 @@ use crate::{
     frame::Chain,
     ip::{Incoming, Network},
     time::Instant,
-    wire::tcp::{Flags, Malformed},
+    wire::tcp::{Flags, Malformed, SeqNum},
 };
 use ::core::net::IpAddr;
 use alloc::boxed::Box;
@@ -33,6 +33,8 @@ pub struct Tcp {
     pub(crate) cookies: SipHasher13,
     /// The connection of the last segment: the next is likely for the same.
     last: u32,
+    /// The number after the last one of the connection in TIME-WAIT that a SYN has just ended.
+    pub(crate) reopened: Option<SeqNum>,
 }
 
 impl Tcp {
@@ -46,6 +48,7 @@ impl Tcp {
             demux: Demux::new(core::demux_key(&seed)),
             cookies: core::cookie_key(&seed),
             last: 0,
+            reopened: None,
         }
     }
 
@@ -116,8 +119,9 @@ impl Tcp {
     }
 
     /// RFC 6191 and RFC 9293, 3.6.1: a SYN that is newer than the connection in TIME-WAIT opens
-    /// it again; the old one is forgotten.
+    /// it again if somebody listens; the old one is forgotten.
     fn is_reopened(&mut self, index: u32, seg: &Segment) -> bool {
+        self.reopened = None;
         let Some(conn) = self.conns.at(index) else {
             return true;
         };
@@ -132,11 +136,18 @@ impl Tcp {
             }
             _ => seg.seq > conn.rcv_nxt,
         };
-        if newer {
-            conn.enter_closed(&mut self.cx, None);
+        let (local, last) = (conn.flow.local, conn.snd_nxt);
+        let listener = self.find_listener(local, seg.dst_port);
+        let taken = newer
+            && listener.and_then(|key| self.listeners.get(key)).is_some_and(Listener::has_room);
+        if taken {
+            if let Some(conn) = self.conns.at(index) {
+                conn.enter_closed(&mut self.cx, None);
+            }
             self.settle(index);
+            self.reopened = Some(last);
         }
-        newer
+        taken
     }
 
     #[inline]

@@ -181,7 +181,9 @@ impl Conn {
             r.dup_acks += 1;
             let others = (self.snd_nxt - self.snd_una).saturating_sub(self.mss);
             r.reno_sacked = (r.reno_sacked + self.mss).min(others);
-            if r.dup_acks == DUP_THRESH && r.phase != Phase::Loss {
+            // RFC 6582, 3.2, step 2: the ACK must cover more than the last recovery's point, or
+            // the duplicates may be answers to what that one sent again.
+            if r.dup_acks == DUP_THRESH && r.phase != Phase::Loss && self.snd_una > r.point {
                 self.mark_front_lost();
             }
         }
@@ -283,7 +285,7 @@ impl Conn {
 
     fn open(&mut self) {
         let r = &mut self.recovery;
-        if r.phase == Phase::Recovery {
+        if matches!(r.phase, Phase::Recovery | Phase::Loss) {
             r.rack.on_recovery_exit();
         }
         r.phase = Phase::Open;

@@ -7,8 +7,10 @@ use bytes::Buf;
 
 /// Payloads shorter than this are copied together, or each would pin a whole buffer.
 const SMALL: usize = 256;
-/// Pieces out of order, at most.
+/// Pieces out of order, at most, and how many a small buffer may have: each pins a whole packet
+/// buffer, however few bytes it has.
 const MAX_OUT_OF_ORDER: usize = 32_768;
+const SOME_OUT_OF_ORDER: usize = 256;
 /// The memory that a piece of a packet pins, at least.
 const PINNED: usize = 2048;
 
@@ -122,8 +124,9 @@ impl RecvQueue {
         Some(slice)
     }
 
-    /// Keeps a piece that lies behind a hole, without the bytes that are there already.
-    pub(crate) fn insert(&mut self, mut seq: SeqNum, mut slice: Slice) -> Inserted {
+    /// Keeps a piece that lies behind a hole, without the bytes that are there already. `buffer`
+    /// is the size of the receive buffer.
+    pub(crate) fn insert(&mut self, mut seq: SeqNum, mut slice: Slice, buffer: u32) -> Inserted {
         let end = seq + slice.len() as u32;
         let index = self.waiting.partition_point(|(start, _)| *start <= seq);
         if let Some((start, before)) = index.checked_sub(1).and_then(|i| self.waiting.get(i)) {
@@ -136,7 +139,8 @@ impl RecvQueue {
                 seq = covered;
             }
         }
-        if self.waiting.len() >= MAX_OUT_OF_ORDER {
+        let most = (SOME_OUT_OF_ORDER + buffer as usize / 512).min(MAX_OUT_OF_ORDER);
+        if self.waiting.len() >= most {
             return Inserted::Dropped;
         }
         // Pieces that the new one covers go; the first one that it reaches into cuts it.
@@ -249,7 +253,7 @@ mod tests {
         let mut queue = RecvQueue::new();
         for (a, b) in [(10, 20), (30, 43), (15, 25), (5, 12), (8, 40), (10, 11)] {
             let (seq, slice) = piece(a, b);
-            queue.insert(seq, slice);
+            queue.insert(seq, slice, 65_535);
         }
         assert_eq!(queue.sack_blocks().as_slice(), [(SeqNum(5), SeqNum(43))]);
         queue.push(piece(0, 5).1, &pool());
@@ -263,13 +267,19 @@ mod tests {
     fn latest_block_is_first() {
         let mut queue = RecvQueue::new();
         for start in [100, 300, 500, 700, 900] {
-            assert_eq!(queue.insert(SeqNum(start), Slice::from(&[0; 10][..])), Inserted::Kept);
+            assert_eq!(
+                queue.insert(SeqNum(start), Slice::from(&[0; 10][..]), 65_535),
+                Inserted::Kept
+            );
         }
         assert_eq!(queue.sack_blocks().as_slice()[0], (SeqNum(900), SeqNum(910)));
         assert_eq!(queue.sack_blocks().as_slice().len(), 4);
-        queue.insert(SeqNum(310), Slice::from(&[0; 10][..]));
+        queue.insert(SeqNum(310), Slice::from(&[0; 10][..]), 65_535);
         assert_eq!(queue.sack_blocks().as_slice()[0], (SeqNum(300), SeqNum(320)));
-        assert_eq!(queue.insert(SeqNum(305), Slice::from(&[0; 10][..])), Inserted::Duplicate);
+        assert_eq!(
+            queue.insert(SeqNum(305), Slice::from(&[0; 10][..]), 65_535),
+            Inserted::Duplicate
+        );
     }
 
     #[test]

@@ -66,8 +66,6 @@ pub(crate) struct Scoreboard {
     resent: u32,
     /// Nothing that has to be sent again lies before this index.
     lost_hint: usize,
-    /// The blocks that were processed last.
-    seen: SackBlocks,
 }
 
 impl Scoreboard {
@@ -153,50 +151,72 @@ impl Scoreboard {
     }
 
     /// Marks what `[start, end)` covers as sacked; `each` sees every segment that is new in that,
-    /// as it was.
-    pub(crate) fn sack(&mut self, start: SeqNum, end: SeqNum, each: &mut impl FnMut(&Sent)) {
+    /// as it was. A longer segment is cut at multiples of `unit`, the size of what the peer was
+    /// sent, and nowhere else: a peer that reports bytes here and there makes no further segments.
+    fn sack(&mut self, start: SeqNum, end: SeqNum, unit: u32, each: &mut impl FnMut(&Sent)) {
         let mut index = self.sent.partition_point(|s| s.end() <= start);
         while let Some(sent) = self.sent.get(index).copied() {
             if sent.seq >= end {
                 break;
             }
-            if !sent.mark.contains(Mark::SACKED) {
-                if sent.seq < start {
-                    self.split(index, start - sent.seq);
+            let from = if sent.seq < start { (start - sent.seq).next_multiple_of(unit) } else { 0 };
+            let to = if end < sent.end() { (end - sent.seq) / unit * unit } else { sent.len };
+            if !sent.mark.contains(Mark::SACKED) && from < to {
+                if to < sent.len {
+                    self.split(index, to);
+                }
+                if from > 0 {
+                    self.split(index, from);
                     index += 1;
-                    continue;
                 }
-                if sent.end() > end {
-                    self.split(index, end - sent.seq);
-                    continue;
-                }
-                self.forget(sent.mark, sent.len);
-                self.sacked += sent.len;
-                let slot = &mut self.sent[index];
-                slot.mark.remove(Mark::LOST | Mark::RESENT);
-                slot.mark.insert(Mark::SACKED);
-                each(&sent);
+                index = self.mark_sacked(index, each);
             }
             index += 1;
         }
     }
 
-    /// Marks all that the blocks cover, without walking again through what the last call saw.
-    pub(crate) fn sack_blocks(&mut self, blocks: &SackBlocks, mut each: impl FnMut(&Sent)) {
-        let seen = core::mem::replace(&mut self.seen, *blocks);
+    /// Marks a whole segment, and joins it with its neighbours if they are marked: holes, not
+    /// segments, are what later ACKs walk over. Returns where it is then.
+    fn mark_sacked(&mut self, index: usize, each: &mut impl FnMut(&Sent)) -> usize {
+        let sent = self.sent[index];
+        self.forget(sent.mark, sent.len);
+        self.sacked += sent.len;
+        let slot = &mut self.sent[index];
+        slot.mark.remove(Mark::LOST | Mark::RESENT);
+        slot.mark.insert(Mark::SACKED);
+        each(&sent);
+        self.join(index + 1);
+        if index > 0 && self.join(index) { index - 1 } else { index }
+    }
+
+    /// Joins the segment at `index` with the one before it if both are sacked.
+    fn join(&mut self, index: usize) -> bool {
+        let both = [index.checked_sub(1), Some(index)].map(|i| self.sent.get(i?).copied());
+        let [Some(first), Some(second)] = both else {
+            return false;
+        };
+        if !(first.mark & second.mark).contains(Mark::SACKED) {
+            return false;
+        }
+        self.sent.remove(index);
+        let joined = &mut self.sent[index - 1];
+        joined.len += second.len;
+        joined.mark |= second.mark;
+        if index <= self.lost_hint {
+            self.lost_hint = self.lost_hint.saturating_sub(1);
+        }
+        true
+    }
+
+    /// Marks all that the blocks cover.
+    pub(crate) fn sack_blocks(
+        &mut self,
+        blocks: &SackBlocks,
+        unit: u32,
+        mut each: impl FnMut(&Sent),
+    ) {
         for &(start, end) in blocks.as_slice() {
-            let old = seen.as_slice().iter().find(|o| start <= o.0 && o.1 <= end);
-            match old {
-                Some(&(old_start, old_end)) => {
-                    if start < old_start {
-                        self.sack(start, old_start, &mut each);
-                    }
-                    if old_end < end {
-                        self.sack(old_end, end, &mut each);
-                    }
-                }
-                None => self.sack(start, end, &mut each),
-            }
+            self.sack(start, end, unit, &mut each);
         }
     }
 
@@ -258,7 +278,6 @@ impl Scoreboard {
             sent.mark.remove(Mark::SACKED);
         }
         self.sacked = 0;
-        self.seen = SackBlocks::default();
     }
 
     /// The first segment that is lost and not sent again.
@@ -336,17 +355,33 @@ mod tests {
         let mut board = board(10);
         let mut new = 0;
         let mut blocks = SackBlocks::default();
-        blocks.push(SeqNum(250), SeqNum(420));
-        board.sack_blocks(&blocks, |s| new += s.len);
-        board.sack_blocks(&blocks, |s| new += s.len);
-        assert_eq!((new, board.sacked()), (170, 170));
+        blocks.push(SeqNum(240), SeqNum(430));
+        board.sack_blocks(&blocks, 10, |s| new += s.len);
+        board.sack_blocks(&blocks, 10, |s| new += s.len);
+        assert_eq!((new, board.sacked()), (190, 190));
         let mut blocks = SackBlocks::default();
         blocks.push(SeqNum(200), SeqNum(500));
-        board.sack_blocks(&blocks, |s| new += s.len);
+        board.sack_blocks(&blocks, 10, |s| new += s.len);
         assert_eq!((new, board.sacked()), (300, 300));
+        assert_eq!(board.len(), 2 + 1 + 5, "what is sacked is one piece");
         let mut acked = 0;
         board.acknowledge(SeqNum(450), |_, n| acked += n);
         assert_eq!((acked, board.sacked()), (450, 50));
+    }
+
+    #[test]
+    fn a_peer_cannot_cut_segments_into_bytes() {
+        let mut board = board(10);
+        for at in (1..1000).step_by(2) {
+            let mut blocks = SackBlocks::default();
+            blocks.push(SeqNum(at), SeqNum(at + 1));
+            board.sack_blocks(&blocks, 50, |_| {});
+        }
+        assert_eq!((board.len(), board.sacked()), (10, 0));
+        let mut blocks = SackBlocks::default();
+        blocks.push(SeqNum(149), SeqNum(301));
+        board.sack_blocks(&blocks, 50, |_| {});
+        assert_eq!((board.len(), board.sacked()), (10, 150));
     }
 
     #[test]

@@ -49,6 +49,8 @@ impl Conn {
             return Reply::Nothing;
         }
         self.take_syn(cx, seg);
+        // Data may come right behind it: the window of our SYN counts.
+        self.rcv_adv = self.rcv_nxt + self.rcv_buf.min(65_535);
         self.state = State::Established;
         // The window of a SYN-ACK is not scaled: it goes through as it is.
         let scale = ::core::mem::take(&mut self.snd_wscale);
@@ -62,8 +64,6 @@ impl Conn {
         seg.flags.remove(Flags::SYN);
         seg.seq += 1;
         if seg.seq_len() > 0 {
-            // It lies behind what was announced; our SYN's window counts.
-            self.rcv_adv = self.rcv_nxt + 65_535.min(self.rcv_buf);
             self.take_text(cx, seg, payload, pool);
         }
         Reply::Nothing

@@ -102,6 +102,8 @@ impl Conn {
             if seg.seq == self.rcv_nxt && seg.len > 0 {
                 self.rcv_nxt = end;
                 self.schedule_ack(cx, seg);
+            } else if seg.len > 0 {
+                self.want_ack(cx);
             }
         } else if seg.seq == self.rcv_nxt {
             self.take_next(cx, seg, payload, pool);
@@ -160,7 +162,7 @@ impl Conn {
         while let Some(slice) = payload.pop() {
             let len = slice.len() as u32;
             if cx.room() > 0 {
-                match self.recv.insert(seq, slice) {
+                match self.recv.insert(seq, slice, self.rcv_buf) {
                     Inserted::Kept => kept = true,
                     Inserted::Duplicate => {}
                     Inserted::Dropped => cx.stats.dropped_memory += 1,

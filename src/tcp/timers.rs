@@ -15,6 +15,8 @@ pub(crate) const R2_SYN: Duration = Duration::from_secs(180);
 pub(crate) const DELAYED_ACK: Duration = Duration::from_millis(40);
 /// How long FIN-WAIT-2 lasts when no application holds the connection.
 const FIN_WAIT_2: Duration = Duration::from_secs(60);
+/// How long a shut window may hold what an application left behind.
+const ORPHAN_PATIENCE: Duration = Duration::from_secs(120);
 /// After this much idle time a connection gives back the memory of its queues.
 const TIDY: Duration = Duration::from_secs(1);
 
@@ -116,6 +118,23 @@ impl Conn {
         self.schedule_probe(now);
     }
 
+    /// Chooses anew what the retransmission timer stands for, without putting off the RTO or the
+    /// window probe that is due.
+    pub(crate) fn choose_rtx(&mut self, cx: &Core) {
+        let (rtx, kind, rto) = (self.timers.rtx, self.timers.rtx_kind, self.timers.rto);
+        self.restart_rtx(cx);
+        match (kind, self.timers.rtx_kind) {
+            _ if rtx == NEVER || self.timers.rtx == NEVER => {}
+            (Rtx::Persist, Rtx::Persist) => self.timers.rtx = rtx,
+            (Rtx::Persist, _) => {}
+            (_, Rtx::Rto | Rtx::Probe) if rto != NEVER => {
+                self.timers.rto = rto;
+                self.timers.rtx = self.timers.rtx.min(rto);
+            }
+            _ => {}
+        }
+    }
+
     /// RFC 8985, 7.2: the probe timeout starts again with every new segment, the RTO does not.
     fn schedule_probe(&mut self, now: Instant) {
         let pto = self.probe_timeout().map_or(NEVER, |pto| now.plus_nanos(pto));
@@ -199,6 +218,10 @@ impl Conn {
         self.enter_loss(cx);
         self.rtt.backoff = self.rtt.backoff.saturating_add(1);
         self.restart_rtx(cx);
+        if self.timers.rtx_kind == Rtx::Rto {
+            // The user's timeout is kept to the moment (RFC 9293, 3.8.3).
+            self.timers.rtx = self.timers.rtx.min(self.timers.progress_at + self.patience());
+        }
         self.want_output(cx);
     }
 
@@ -210,7 +233,10 @@ impl Conn {
     /// RFC 9293, 3.8.6.1: probes go on for as long as the peer acknowledges them.
     fn on_persist(&mut self, cx: &mut Core) {
         let silent = cx.now.saturating_since(self.timers.heard_at);
-        if silent >= self.patience() && self.rtt.backoff > 3 {
+        let dead = silent >= self.patience() && self.rtt.backoff > 3;
+        // RFC 6429, section 3: what no application holds may be given up for its memory.
+        let stuck = cx.now.saturating_since(self.timers.progress_at) >= ORPHAN_PATIENCE;
+        if dead || (self.orphan && stuck) {
             self.give_up(cx);
             return;
         }

@@ -5,6 +5,8 @@ use super::{conn::Conn, core::Core, timers::NEVER};
 use crate::{Slice, time::Duration};
 use shmring::pool::Charge;
 
+/// How often the buffer is tuned before there is a round-trip time.
+const UNKNOWN_RTT: Duration = Duration::from_millis(100);
 /// What a buffer counts for in the window.
 const PINNED: usize = 2048;
 /// How often the window is computed again while the application's buffers shut it.
@@ -108,7 +110,7 @@ impl Conn {
     /// and as much more as that has grown.
     #[inline]
     fn tune(&mut self, cx: &Core) {
-        let Some(rtt) = self.rtt.srtt() else { return };
+        let rtt = self.rtt.srtt().unwrap_or(UNKNOWN_RTT);
         if cx.now.saturating_since(self.tune_at) < rtt {
             return;
         }

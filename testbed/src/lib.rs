@@ -4,10 +4,12 @@
 mod build;
 mod guest;
 mod network;
+mod relay;
 
 pub use build::{cargo_in, example, image, tender};
 pub use guest::{Ended, Guest};
 pub use network::Network;
+pub use relay::{Counts, Impairment, Relay};
 
 use std::{
     fs::File,

@@ -5,7 +5,7 @@ use nix::{
     sched::{CloneFlags, unshare},
     unistd::{getgid, getuid},
 };
-use std::process::Command;
+use std::{fs::File, process::Command};
 
 /// A network namespace of the calling thread's own. It ends with the thread and its processes, so
 /// that nothing is left behind, whatever happens.
@@ -74,10 +74,38 @@ impl Network {
     /// # Errors
     /// What `ip` said.
     pub fn tap(&self, name: &str, cidr: &str) -> Result<(), String> {
+        self.bare_tap(name)?;
+        self.ip(&["addr", "add", cidr, "dev", name]).map(drop)
+    }
+
+    /// Makes the tap `name` without an address of the host's.
+    ///
+    /// # Errors
+    /// What `ip` said.
+    pub fn bare_tap(&self, name: &str) -> Result<(), String> {
         self.ip(&["tuntap", "add", name, "mode", "tap"])?;
         // With the default of 1000 frames bulk transfers collapse.
         self.ip(&["link", "set", name, "txqueuelen", "5000"])?;
-        self.ip(&["addr", "add", cidr, "dev", name])?;
         self.ip(&["link", "set", name, "up"]).map(drop)
+    }
+
+    /// Joins interfaces by a bridge, as a cable would join two taps.
+    ///
+    /// # Errors
+    /// What `ip` said.
+    pub fn join(&self, bridge: &str, interfaces: &[&str]) -> Result<(), String> {
+        self.ip(&["link", "add", bridge, "type", "bridge"])?;
+        for interface in interfaces {
+            self.ip(&["link", "set", interface, "master", bridge])?;
+        }
+        self.ip(&["link", "set", bridge, "up"]).map(drop)
+    }
+
+    /// The namespace itself, for others to enter.
+    ///
+    /// # Errors
+    /// A host without `/proc`.
+    pub fn namespace(&self) -> Result<File, String> {
+        File::open("/proc/thread-self/ns/net").map_err(|e| format!("the namespace: {e}"))
     }
 }

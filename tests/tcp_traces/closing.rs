@@ -254,3 +254,79 @@ fn shutdown_of_reading_throws_data_away_and_acknowledges_it() {
     expect!(t, ACK, ack = 2001);
     assert_eq!(t.tcp.read(id, 1).unwrap_err(), Error::Closed);
 }
+
+#[test]
+fn reopened_connection_counts_on_from_where_the_old_one_ended() {
+    // RFC 9293, 3.6.1: even when more was sent than the clock of the ISN has moved.
+    let (mut t, id) = Trace::established();
+    let iss = t.iss;
+    for i in 0..200u32 {
+        t.write(id, 10_000);
+        t.net.sent.clear();
+        inject!(t, ACK, seq = 1, ack = 1 + (i + 1) * 10_000, win = 60_000);
+    }
+    t.tcp.close(id);
+    t.poll();
+    expect!(t, FIN | ACK, seq = 2_000_001);
+    inject!(t, FIN | ACK, seq = 1, ack = 2_000_002, win = 60_000);
+    expect!(t, ACK, seq = 2_000_002, ack = 2);
+    inject!(t, SYN, seq = 5000, win = 60_000);
+    expect!(t, SYN | ACK, ack = 5001);
+    let gap = t.iss.wrapping_sub(iss);
+    assert!((2_000_003..100_000_000).contains(&gap), "{gap}");
+    inject!(t, ACK, seq = 5001, ack = 1, win = 60_000);
+    assert!(t.tcp.accept(t.listener.unwrap()).unwrap().is_some());
+}
+
+#[test]
+fn time_wait_stands_while_nobody_listens() {
+    let (mut t, _) = time_wait(None);
+    t.tcp.close_listener(t.listener.unwrap());
+    inject!(t, SYN, seq = 5000, win = 1000);
+    expect!(t, ACK, seq = 2, ack = 2);
+    t.silent();
+}
+
+#[test]
+fn retransmitted_fin_restarts_time_wait() {
+    let (mut t, _) = time_wait(None);
+    t.pass(Duration::from_secs(59));
+    inject!(t, FIN | ACK, seq = 1, ack = 2, win = 1000);
+    expect!(t, ACK, seq = 2, ack = 2);
+    t.pass(Duration::from_secs(59));
+    assert_eq!(t.tcp.connections(), 1);
+    t.pass(Duration::from_secs(2));
+    t.events();
+    assert_eq!(t.tcp.connections(), 0);
+}
+
+#[test]
+fn reset_in_each_closing_state_ends_the_connection() {
+    for (close, fin) in [(true, false), (false, true), (true, true)] {
+        let (mut t, id) = Trace::established();
+        if close {
+            t.tcp.shutdown(id, Shutdown::Write);
+            t.poll();
+            expect!(t, FIN | ACK, seq = 1);
+        }
+        if fin {
+            inject!(t, FIN | ACK, seq = 1, ack = 1, win = 1000);
+            expect!(t, ACK, ack = 2);
+        }
+        inject!(t, RST, seq = 1 + u32::from(fin));
+        assert_eq!(t.tcp.info(id).unwrap().state, State::Closed);
+        t.silent();
+    }
+}
+
+#[test]
+fn shutdown_of_reading_still_asks_for_what_is_missing() {
+    let (mut t, id) = Trace::established();
+    t.tcp.shutdown(id, Shutdown::Read);
+    inject!(t, ACK, seq = 101, ack = 1, len = 100, win = 1000);
+    expect!(t, ACK, ack = 1);
+    inject!(t, ACK, seq = 1, ack = 1, len = 100, win = 1000);
+    inject!(t, ACK, seq = 101, ack = 1, len = 100, win = 1000);
+    t.pass(Duration::from_millis(50));
+    expect!(t, ACK, ack = 201);
+}

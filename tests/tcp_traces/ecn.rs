@@ -91,3 +91,14 @@ fn reserved_combination_in_a_syn_ack_is_no_consent() {
     inject!(t, SYN | ACK | ECE | CWR, seq = 0, ack = 1, win = 1000);
     assert!(!t.tcp.info(id).unwrap().ecn);
 }
+
+#[test]
+fn window_probes_are_not_marked() {
+    // RFC 3168, 6.1.6.
+    let (mut t, id) = capable();
+    inject!(t, ACK, seq = 1, ack = 1, win = 0);
+    t.write(id, 1000);
+    t.pass(Duration::from_secs(2));
+    let probe = t.take_sent().unwrap();
+    assert_eq!((probe.len, probe.ecn), (1, Ecn::NotEct));
+}

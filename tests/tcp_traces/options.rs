@@ -215,3 +215,40 @@ fn urgent_data_is_delivered_in_line() {
     t.inject_bytes(bytes, Default::default());
     assert_eq!(t.read(id, 1), 10);
 }
+
+#[test]
+fn segment_without_the_negotiated_timestamps_is_dropped_in_silence() {
+    // RFC 7323, 3.2.
+    let (mut t, id) = with_timestamps();
+    inject!(t, ACK | PSH, seq = 1, ack = 1, len = 10, win = 1000);
+    t.pass(Duration::from_millis(50));
+    t.silent();
+    assert_eq!((t.read(id, 1), t.tcp.stats().dropped_paws), (0, 1));
+    inject!(t, RST, seq = 1);
+    assert!(t.tcp.read(id, 1).is_err());
+}
+
+#[test]
+fn timestamp_that_is_24_days_old_says_nothing() {
+    let (mut t, _) = with_timestamps();
+    t.pass(Duration::from_secs(25 * 24 * 3600));
+    inject!(t, ACK | PSH, seq = 1, ack = 1, len = 10, win = 1000, ts = Some((5, 0)));
+    t.pass(Duration::from_millis(50));
+    expect!(t, ACK, ack = 11);
+    assert_eq!(t.tcp.stats().dropped_paws, 0);
+}
+
+#[test]
+fn data_right_behind_the_syn_ack_is_taken() {
+    let mut t = Trace::new(Config::default());
+    let id = t.connect(&Options { ecn: false, ..Options::default() });
+    expect!(t, SYN);
+    // One batch: the window of our SYN holds before our first ACK is out.
+    let syn = t.encode(&crate::seg!(SYN | ACK, seq = 0, ack = 1, win = 1000, mss = Some(1000)));
+    let data = t.encode(&crate::seg!(ACK | PSH, seq = 1, ack = 1, len = 700, win = 1000));
+    t.receive_only(syn, zerohop::ip::Ecn::NotEct);
+    t.receive_only(data, zerohop::ip::Ecn::NotEct);
+    t.poll();
+    assert_eq!(t.read(id, 1), 700);
+    expect!(t, ACK, ack = 701);
+}

@@ -361,3 +361,99 @@ fn bbr_paces_and_keeps_its_window_through_a_loss() {
     assert!(info.delivery_rate > 100_000, "{info:?}");
     assert_eq!(t.tcp.stats().retransmits, 0);
 }
+
+#[test]
+fn timeout_of_a_lost_head_is_not_undone_when_the_rest_had_arrived() {
+    // Without SACK one ACK covers the retransmission and what waited behind it: no sign that the
+    // timeout was spurious.
+    let (mut t, id) = open(Seg { sack_ok: false, ..Trace::syn() }, Congestion::NewReno);
+    t.write(id, 2000);
+    t.net.sent.clear();
+    t.pass(Duration::from_millis(320));
+    expect!(t, ACK, seq = 1, len = 1000);
+    t.pass(RTT);
+    inject!(t, ACK, seq = 1, ack = 2001, win = 60_000);
+    assert_eq!(t.tcp.stats().undos, 0);
+    assert!(t.tcp.info(id).unwrap().cwnd <= 2000);
+}
+
+#[test]
+fn duplicate_acks_do_not_put_the_timeout_off() {
+    let (mut t, id) = open(Seg { sack_ok: false, ..Trace::syn() }, Congestion::NewReno);
+    t.write(id, 2000);
+    t.net.sent.clear();
+    for i in 0..40u16 {
+        t.pass(Duration::from_millis(10));
+        // RFC 6298, 5.3: only new data restarts the timer. Windows differ: no duplicates.
+        inject!(t, ACK, seq = 1, ack = 1, win = 50_000 + i);
+    }
+    expect!(t, ACK, seq = 1, len = 1000);
+    assert_eq!(t.tcp.stats().timeouts, 1);
+}
+
+#[test]
+fn duplicates_after_a_timeout_start_no_second_recovery() {
+    // RFC 6582, 3.2, step 2.
+    let (mut t, id) = open(Seg { sack_ok: false, ..Trace::syn() }, Congestion::NewReno);
+    t.write(id, 5000);
+    t.net.sent.clear();
+    t.pass(Duration::from_millis(320));
+    expect!(t, ACK, seq = 1, len = 1000);
+    t.pass(RTT);
+    inject!(t, ACK, seq = 1, ack = 5001, win = 60_000);
+    t.write(id, 3000);
+    t.net.sent.clear();
+    for _ in 0..4 {
+        inject!(t, ACK, seq = 1, ack = 5001, win = 60_000);
+    }
+    assert_eq!((t.tcp.stats().recoveries, t.tcp.stats().retransmits), (0, 1));
+}
+
+#[test]
+fn reordering_window_widens_with_every_round_that_has_a_d_sack() {
+    // RFC 8985, 6.2, step 4: a quarter of the RTT more with each.
+    let (mut t, id) = ten_in_flight(true, Congestion::Cubic);
+    inject!(t, ACK, seq = 1, ack = 1, win = 60_000, sack = vec![(1001, 2001)]);
+    inject!(t, ACK, seq = 1, ack = 10_001, win = 60_000);
+    let mut una = 10_001;
+    let mut waited = Vec::new();
+    for _ in 0..3 {
+        t.write(id, 10_000);
+        t.net.sent.clear();
+        t.pass(RTT);
+        t.net.sent.clear();
+        let start = t.net.now;
+        let sack = vec![(una + 1000, una + 10_000)];
+        inject!(t, ACK, seq = 1, ack = una, win = 60_000, sack = sack);
+        while !std::iter::from_fn(|| t.take_sent()).any(|s| s.seq == una) {
+            t.pass(Duration::from_millis(1));
+            assert!(t.net.now.saturating_since(start) < Duration::from_millis(150));
+        }
+        waited.push(t.net.now.saturating_since(start).as_millis());
+        // It was reordering: both copies arrived.
+        una += 10_000;
+        let sack = vec![(una - 10_000, una - 9000)];
+        inject!(t, ACK, seq = 1, ack = una, win = 60_000, sack = sack);
+        t.net.sent.clear();
+    }
+    assert!(waited.windows(2).all(|w| w[1] >= w[0] + 20), "{waited:?}");
+}
+
+#[test]
+fn bbr_keeps_its_window_after_a_pause() {
+    let (mut t, id) = open(Trace::syn(), Congestion::Bbr);
+    let mut sent = 0;
+    for _ in 0..8 {
+        t.write(id, 20_000);
+        t.pass(RTT);
+        while let Some(seg) = t.take_sent() {
+            sent = sent.max(seg.seq + seg.len);
+        }
+        inject!(t, ACK, seq = 1, ack = sent, win = 60_000);
+    }
+    t.pass(Duration::from_secs(3));
+    let before = t.tcp.info(id).unwrap().cwnd;
+    t.write(id, 1000);
+    assert!(before > 10_000);
+    assert_eq!(t.tcp.info(id).unwrap().cwnd, before);
+}

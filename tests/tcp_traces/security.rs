@@ -3,7 +3,7 @@
 use crate::tcp_support::trace::{Seg, Trace};
 use crate::{expect, inject};
 use zerohop::{
-    tcp::{Config, ListenOptions, State},
+    tcp::{Config, ListenOptions, Options, State},
     time::Duration,
     wire::tcp::Flags,
 };
@@ -48,14 +48,74 @@ fn challenge_acks_are_rate_limited() {
     let config = Config { challenge_acks_per_second: 5, ..Config::default() };
     let (mut t, _) =
         Trace::listening_with(config, ListenOptions::default()).established_by(Trace::syn());
-    for _ in 0..50 {
-        inject!(t, RST, seq = 100);
+    let mut limits = std::collections::BTreeSet::new();
+    for _ in 0..20 {
+        for _ in 0..50 {
+            inject!(t, RST, seq = 100);
+        }
+        // Up to the limit, and not the same number each second: CVE-2016-5696.
+        assert!((3..=5).contains(&t.net.sent.len()), "{}", t.net.sent.len());
+        limits.insert(t.net.sent.len());
+        t.net.sent.clear();
+        t.pass(Duration::from_secs(1));
     }
-    assert_eq!(t.net.sent.len(), 5);
+    assert!(limits.len() > 1, "{limits:?}");
+}
+
+#[test]
+fn acks_out_of_the_window_are_not_answered_for_ever() {
+    let (mut t, _) = Trace::established();
+    for _ in 0..100 {
+        inject!(t, ACK, seq = 200_000, ack = 1, win = 1000);
+    }
+    expect!(t, ACK, seq = 1, ack = 1);
+    t.silent();
+    t.pass(Duration::from_millis(500));
+    inject!(t, ACK, seq = 200_000, ack = 1, win = 1000);
+    expect!(t, ACK, seq = 1, ack = 1);
+}
+
+#[test]
+fn fin_at_the_edge_of_a_shut_window_leaves_no_window() {
+    let options = Options { receive_buffer: Some(4096), ..Options::default() };
+    let listen = ListenOptions { socket: Some(options), ..ListenOptions::default() };
+    let (mut t, id) = Trace::listening_with(Config::default(), listen).established_by(Trace::syn());
+    let mut seq = 1;
+    loop {
+        inject!(t, ACK, seq = seq, ack = 1, len = 512, win = 1000);
+        seq += 512;
+        let Some(ack) = t.take_sent() else { continue };
+        if ack.win == 0 {
+            seq = ack.ack;
+            break;
+        }
+    }
+    inject!(t, FIN | ACK, seq = seq, ack = 1, win = 1000);
+    expect!(t, ACK, ack = seq + 1);
+    assert_eq!(t.tcp.info(id).unwrap().state, State::CloseWait);
+    inject!(t, ACK, seq = seq + 1_000_000, ack = 1, len = 5, win = 2000);
+    assert_eq!(t.tcp.info(id).unwrap().send_window, 1000);
+}
+
+#[test]
+fn bytes_sacked_here_and_there_do_not_multiply_segments() {
+    let (mut t, id) = Trace::established();
+    t.write(id, 10_000);
     t.net.sent.clear();
-    t.pass(Duration::from_secs(1));
-    inject!(t, RST, seq = 100);
-    expect!(t, ACK, seq = 1);
+    for at in (2..10_000).step_by(50) {
+        inject!(t, ACK, seq = 1, ack = 1, win = 60_000, sack = vec![(at, at + 1)]);
+    }
+    assert_eq!(t.tcp.info(id).unwrap().in_flight, 10_000);
+}
+
+#[test]
+fn tiny_pieces_out_of_order_are_bounded() {
+    let (mut t, _) = Trace::established();
+    for at in 0..5000 {
+        inject!(t, ACK, seq = 3 + 2 * at, ack = 1, len = 1, win = 60_000);
+        t.net.sent.clear();
+    }
+    assert!(t.tcp.stats().dropped_memory > 4000, "{:?}", t.tcp.stats());
 }
 
 #[test]

@@ -121,3 +121,14 @@ fn timers_have_a_granularity_below_a_millisecond() {
     let at = t.tcp.poll_at().unwrap();
     assert!(at.saturating_since(due) < Duration::from_millis(1));
 }
+
+#[test]
+fn user_timeout_is_kept_to_the_moment() {
+    let (mut t, id) = Trace::established();
+    t.tcp.set_user_timeout(id, Some(Duration::from_secs(5)));
+    t.write(id, 100);
+    t.pass(Duration::from_millis(4990));
+    assert_eq!(t.tcp.info(id).unwrap().state, State::Established);
+    t.pass(Duration::from_millis(20));
+    assert_eq!(t.tcp.info(id).unwrap().state, State::Closed);
+}

@@ -290,3 +290,23 @@ fn whole_write_is_sent_by_reference() {
     assert_ne!(again.slices[0].as_ptr(), packet.slices[0].as_ptr());
     assert_eq!(t.tcp.stats().payload_bytes_copied, 0);
 }
+
+#[test]
+fn what_a_closed_application_left_does_not_wait_for_a_shut_window_for_ever() {
+    // RFC 6429, section 3.
+    let (mut t, id) = Trace::established();
+    inject!(t, ACK, seq = 1, ack = 1, win = 0);
+    t.write(id, 1000);
+    t.tcp.close(id);
+    let mut closed = false;
+    for _ in 0..400 {
+        t.pass(Duration::from_secs(1));
+        while let Some(seg) = t.take_sent() {
+            closed |= seg.flags.contains(zerohop::wire::tcp::Flags::RST);
+        }
+        inject!(t, ACK, seq = 1, ack = 1, win = 0);
+        t.net.sent.clear();
+    }
+    assert!(closed);
+    assert_eq!(t.tcp.connections(), 0);
+}

@@ -18,7 +18,7 @@ const MIN_RTT_WINDOW: Duration = Duration::from_secs(10);
 const PROBE_RTT_TIME: Duration = Duration::from_millis(200);
 /// Segments in flight while the RTT is probed.
 const MIN_SEGMENTS: u32 = 4;
-/// Growth of the bandwidth that counts as such, of 4: a quarter.
+/// Round trips in which the bandwidth grows by less than a quarter: then the pipe is full.
 const FULL_BW_ROUNDS: u8 = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,8 @@ pub(crate) struct Bbr {
     pacing_rate: u64,
     prior_cwnd: u32,
     in_recovery: bool,
+    /// Nothing was in flight for longer than an RTO, and nothing was delivered since.
+    idle_restart: bool,
     /// In the first round of recovery as many bytes go out as were delivered.
     conserve_until: Option<u64>,
 }
@@ -70,6 +72,7 @@ impl Bbr {
             pacing_rate: 0,
             prior_cwnd: 0,
             in_recovery: false,
+            idle_restart: false,
             conserve_until: None,
         }
     }
@@ -179,13 +182,15 @@ impl Bbr {
             self.min_rtt = rtt;
             self.min_rtt_at = ack.now;
         }
-        if expired && self.mode != Mode::ProbeRtt {
+        // A pause has drained the queue as well as probing would.
+        if expired && !self.idle_restart && self.mode != Mode::ProbeRtt {
             self.mode = Mode::ProbeRtt;
             self.pacing_gain = UNIT;
             self.cwnd_gain = UNIT;
             self.prior_cwnd = self.prior_cwnd.max(w.cwnd);
             self.probe_rtt_done = None;
         }
+        self.idle_restart = false;
         if self.mode != Mode::ProbeRtt {
             return;
         }
@@ -279,6 +284,14 @@ impl Control for Bbr {
     fn on_undo(&mut self) {
         self.full_bw = 0;
         self.full_bw_rounds = 0;
+    }
+
+    /// The first data after a pause goes out at the bandwidth, without a probe for more.
+    fn on_idle(&mut self, _now: Instant) {
+        self.idle_restart = true;
+        if self.mode == Mode::ProbeBandwidth {
+            self.pacing_rate = (self.bandwidth() / 100 * 99).max(1000);
+        }
     }
 
     fn pacing_rate(&self) -> Option<u64> {

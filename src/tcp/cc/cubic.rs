@@ -13,17 +13,27 @@ const C: u64 = 410;
 /// alpha_cubic = 3 (1 - beta) / (1 + beta), of 1024.
 const ALPHA: u64 = 542;
 
-pub(crate) struct Cubic {
-    hystart: HyStart,
-    /// The window at the last congestion event, in bytes.
+/// The curve of a congestion avoidance stage.
+#[derive(Clone, Copy, Default)]
+struct Curve {
+    /// The window at the last congestion event after fast convergence, in bytes.
     w_max: u32,
-    prior_w_max: u32,
+    /// The window at the last congestion event as it was.
+    cwnd_prior: u32,
     /// Milliseconds from the epoch's start until the plateau is reached.
     k: u64,
     epoch: Option<Instant>,
     origin: u32,
     /// What Reno would have, in bytes.
     w_est: u32,
+}
+
+pub(crate) struct Cubic {
+    hystart: HyStart,
+    curve: Curve,
+    /// The curve before the last congestion event.
+    before: Curve,
+    acked_at: Instant,
     est_credit: u64,
     credit: u64,
 }
@@ -32,12 +42,9 @@ impl Default for Cubic {
     fn default() -> Cubic {
         Cubic {
             hystart: HyStart::new(),
-            w_max: 0,
-            prior_w_max: 0,
-            k: 0,
-            epoch: None,
-            origin: 0,
-            w_est: 0,
+            curve: Curve::default(),
+            before: Curve::default(),
+            acked_at: Instant::ZERO,
             est_credit: 0,
             credit: 0,
         }
@@ -58,21 +65,56 @@ fn cube_root(n: u64) -> u64 {
 
 impl Cubic {
     fn start_epoch(&mut self, w: &Window, now: Instant) {
-        self.epoch = Some(now);
-        self.w_est = w.cwnd;
+        let curve = &mut self.curve;
+        curve.epoch = Some(now);
+        curve.w_est = w.cwnd;
+        if w.cwnd < curve.w_max {
+            // RFC 9438, equation 2, in milliseconds: K^3 = (W_max - cwnd) / C * 10^9.
+            let segments_1024 = u64::from(curve.w_max - w.cwnd) * 1024 / u64::from(w.mss);
+            curve.k = cube_root(segments_1024 * 1_000_000_000 / C);
+            curve.origin = curve.w_max;
+        } else {
+            curve.k = 0;
+            curve.origin = w.cwnd;
+        }
         self.est_credit = 0;
         self.credit = 0;
-        if w.cwnd < self.w_max {
-            // RFC 9438, equation 2, in milliseconds: K^3 = (W_max - cwnd) / C * 10^9.
-            let segments_1024 = u64::from(self.w_max - w.cwnd) * 1024 / u64::from(w.mss);
-            self.k = cube_root(segments_1024 * 1_000_000_000 / C);
-            self.origin = self.w_max;
-        } else {
-            self.k = 0;
-            self.origin = w.cwnd;
-        }
     }
 
+    fn avoid(&mut self, w: &mut Window, ack: &Ack) {
+        if self.curve.epoch.is_none() {
+            self.start_epoch(w, ack.now);
+        }
+        let cwnd = u64::from(w.cwnd.max(1));
+        let t = ack.now.saturating_since(self.curve.epoch.unwrap_or(ack.now));
+        // RFC 9438, 4.2: between cwnd and 1.5 cwnd.
+        let target = self.curve.w_cubic(t + ack.srtt, w.mss).clamp(cwnd, cwnd + cwnd / 2);
+        self.estimate_reno(cwnd, w.mss, ack.newly);
+        let w_est = self.curve.w_est;
+        if self.curve.w_cubic(t, w.mss) < u64::from(w_est) && w_est > w.cwnd {
+            w.cwnd = w_est;
+            return;
+        }
+        // RFC 9438, 4.4 and 4.5: (target - cwnd) / cwnd for each byte acknowledged.
+        self.credit += u64::from(ack.newly) * (target - cwnd);
+        let by = self.credit / cwnd;
+        self.credit -= by * cwnd;
+        w.grow(by as u32);
+    }
+
+    /// RFC 9438, 4.3: what Reno would have; alpha is 1 once the window before the last congestion
+    /// event is reached again.
+    fn estimate_reno(&mut self, cwnd: u64, mss: u32, newly: u32) {
+        let curve = &mut self.curve;
+        let alpha = if curve.w_est < curve.cwnd_prior { ALPHA } else { 1024 };
+        self.est_credit += u64::from(newly) * u64::from(mss) * alpha;
+        let step = self.est_credit / (cwnd * 1024);
+        self.est_credit -= step * cwnd * 1024;
+        curve.w_est = curve.w_est.saturating_add(step as u32).min(super::MAX_CWND);
+    }
+}
+
+impl Curve {
     /// RFC 9438, equation 1: the window `t` after the epoch's start, in bytes.
     fn w_cubic(&self, t: Duration, mss: u32) -> u64 {
         let t = t.as_millis() as u64;
@@ -86,54 +128,41 @@ impl Cubic {
             u64::from(self.origin) + delta
         }
     }
-
-    fn avoid(&mut self, w: &mut Window, ack: &Ack) {
-        if self.epoch.is_none() {
-            self.start_epoch(w, ack.now);
-        }
-        let cwnd = u64::from(w.cwnd.max(1));
-        let t = ack.now.saturating_since(self.epoch.unwrap_or(ack.now));
-        // RFC 9438, 4.2: between cwnd and 1.5 cwnd.
-        let target = self.w_cubic(t + ack.srtt, w.mss).clamp(cwnd, cwnd + cwnd / 2);
-        // RFC 9438, 4.3: what Reno would have; alpha is 1 once W_max is reached again.
-        let alpha = if self.w_est < self.w_max { ALPHA } else { 1024 };
-        self.est_credit += u64::from(ack.newly) * u64::from(w.mss) * alpha;
-        let step = self.est_credit / (cwnd * 1024);
-        self.est_credit -= step * cwnd * 1024;
-        self.w_est = self.w_est.saturating_add(step as u32).min(super::MAX_CWND);
-        if self.w_cubic(t, w.mss) < u64::from(self.w_est) && self.w_est > w.cwnd {
-            w.cwnd = self.w_est;
-            return;
-        }
-        // RFC 9438, 4.4 and 4.5: (target - cwnd) / cwnd for each byte acknowledged.
-        self.credit += u64::from(ack.newly) * (target - cwnd);
-        let by = self.credit / cwnd;
-        self.credit -= by * cwnd;
-        w.grow(by as u32);
-    }
 }
 
 impl Control for Cubic {
     #[inline]
     fn on_ack(&mut self, w: &mut Window, ack: &Ack) {
+        let since = ack.now.saturating_since(core::mem::replace(&mut self.acked_at, ack.now));
         if !ack.cwnd_limited {
+            // RFC 9438, 4.2: t leaves out the time in which the application was the limit.
+            if let Some(epoch) = &mut self.curve.epoch {
+                *epoch += since;
+            }
             return;
         }
         if !w.in_slow_start() {
             self.avoid(w, ack);
             return;
         }
-        match self.hystart.on_ack(ack) {
+        // RFC 9406, section 4.3: HyStart++ is for the initial slow start.
+        let step = match w.ssthresh {
+            super::MAX_CWND => self.hystart.on_ack(ack),
+            _ => Step::Grow(ack.newly),
+        };
+        match step {
             Step::Grow(by) => w.grow(by.min(w.ssthresh - w.cwnd)),
             Step::Exit => w.ssthresh = w.cwnd,
         }
     }
 
     fn on_congestion(&mut self, w: &Window, in_flight: u32, _now: Instant) -> u32 {
-        self.epoch = None;
-        self.prior_w_max = self.w_max;
+        self.before = self.curve;
+        let curve = &mut self.curve;
+        curve.epoch = None;
+        curve.cwnd_prior = w.cwnd;
         // RFC 9438, 4.7: fast convergence.
-        self.w_max = if w.cwnd < self.w_max {
+        curve.w_max = if w.cwnd < curve.w_max {
             (u64::from(w.cwnd) * (1024 + BETA) / 2048) as u32
         } else {
             w.cwnd
@@ -144,13 +173,13 @@ impl Control for Cubic {
     }
 
     fn on_undo(&mut self) {
-        self.w_max = self.prior_w_max;
-        self.epoch = None;
+        // RFC 9438, 4.9.1: as if nothing had been.
+        self.curve = self.before;
     }
 
     fn on_idle(&mut self, _now: Instant) {
-        // RFC 9438, 4.8: the idle time does not count.
-        self.epoch = None;
+        // RFC 9438, 4.2: the idle time does not count.
+        self.curve.epoch = None;
     }
 }
 
@@ -170,14 +199,51 @@ mod tests {
     fn the_window_returns_to_w_max_after_k() {
         // RFC 9438: W_max = 1000 segments, reduced to 700: K = cbrt(300 / 0.4) = 9.086 s.
         let mss = 1000;
-        let mut cubic = Cubic { w_max: 1_000_000, ..Cubic::default() };
+        let curve = Curve { w_max: 1_000_000, ..Curve::default() };
+        let mut cubic = Cubic { curve, ..Cubic::default() };
         let w = Window { cwnd: 700_000, ssthresh: 700_000, mss };
         cubic.start_epoch(&w, Instant::ZERO);
-        assert!((9_070..9_100).contains(&cubic.k), "{}", cubic.k);
-        let at = |ms| cubic.w_cubic(Duration::from_millis(ms), mss) / 1000;
+        let curve = cubic.curve;
+        assert!((9_070..9_100).contains(&curve.k), "{}", curve.k);
+        let at = |ms| curve.w_cubic(Duration::from_millis(ms), mss) / 1000;
         assert!((699..=702).contains(&at(0)), "{}", at(0));
-        assert_eq!(at(cubic.k), 1000);
+        assert_eq!(at(curve.k), 1000);
         // One K later the curve has risen by as much as it had fallen.
-        assert!((1298..=1301).contains(&at(2 * cubic.k)));
+        assert!((1298..=1301).contains(&at(2 * curve.k)));
+    }
+
+    #[test]
+    fn congestion_reduces_by_three_tenths_and_converges_fast() {
+        let mut cubic = Cubic::default();
+        let w = |cwnd| Window { cwnd, ssthresh: cwnd, mss: 1000 };
+        assert_eq!(cubic.on_congestion(&w(100_000), 100_000, Instant::ZERO), 70_019);
+        assert_eq!(cubic.curve.w_max, 100_000);
+        // Below the last W_max: RFC 9438, 4.7, W_max = cwnd (1 + beta) / 2.
+        cubic.on_congestion(&w(80_000), 80_000, Instant::ZERO);
+        assert_eq!(cubic.curve.w_max / 100, 680);
+        assert_eq!(cubic.curve.cwnd_prior, 80_000);
+        cubic.on_undo();
+        assert_eq!(cubic.curve.w_max, 100_000);
+    }
+
+    #[test]
+    fn a_short_path_is_reno_friendly() {
+        // RFC 9438, 4.3: at an RTT of 10 ms and 20 segments Reno's window grows faster: by
+        // alpha = 0.53 segments a round trip until the old window is reached, then by one.
+        let mut cubic = Cubic::default();
+        let mut w = Window { cwnd: 20_000, ssthresh: 0, mss: 1000 };
+        w.ssthresh = cubic.on_congestion(&w, 20_000, Instant::ZERO);
+        w.cwnd = w.ssthresh;
+        let rtt = Duration::from_millis(10);
+        let mut now = Instant::ZERO;
+        let mut rounds = 0;
+        while w.cwnd < 20_000 {
+            now += rtt;
+            rounds += 1;
+            let ack = Ack { newly: w.cwnd, srtt: rtt, now, ..Ack::limited() };
+            cubic.on_ack(&mut w, &ack);
+        }
+        // 6 segments at 0.53 a round.
+        assert!((11..=13).contains(&rounds), "{rounds}");
     }
 }

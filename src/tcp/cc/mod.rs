@@ -70,6 +70,27 @@ pub(crate) struct Ack {
     pub(crate) in_recovery: bool,
 }
 
+#[cfg(test)]
+impl Ack {
+    /// An ACK while the window is the limit.
+    fn limited() -> Ack {
+        Ack {
+            now: Instant::ZERO,
+            newly: 0,
+            lost: 0,
+            rtt: None,
+            srtt: Duration::ZERO,
+            in_flight: 0,
+            prior_in_flight: 0,
+            cwnd_limited: true,
+            round_start: true,
+            delivered: 0,
+            rate: RateSample::default(),
+            in_recovery: false,
+        }
+    }
+}
+
 /// A congestion control algorithm.
 pub(crate) trait Control {
     /// An ACK arrived. Outside recovery, or always if [`Control::owns_recovery`].
