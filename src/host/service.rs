@@ -24,11 +24,11 @@ Without arguments: print the manifest that the unikernel expects, as JSON
   --block-sector-size:NAME=N
                         Bytes of its sectors (default 512)";
 
-struct Process(std::time::Instant);
+struct Process;
 
 impl Platform for Process {
     fn now(&self) -> Instant {
-        Instant::from_nanos(1_000_000_000 + self.0.elapsed().as_nanos() as u64)
+        super::now()
     }
 
     fn wall_clock(&self) -> u64 {
@@ -199,7 +199,7 @@ where
     if let Some(name) = args.unknown_net(&networks(declared)) {
         undeclared(declared, name, Kind::Net)?;
     }
-    Ok(crate::service::run(Process(std::time::Instant::now()), &mut host, args, attach, main))
+    Ok(crate::service::run(Process, &mut host, args, attach, main))
 }
 
 fn networks(declared: &[Device]) -> Vec<&'static str> {

@@ -49,7 +49,6 @@ pub struct Tap {
     info: DeviceInfo,
     pool: Pool,
     buffers: Vec<PacketBuf>,
-    started: std::time::Instant,
 }
 
 impl Tap {
@@ -98,10 +97,9 @@ impl Tap {
             io_mode: "tap",
         };
         let pool = Pool::heap(PoolConfig { count: 4096, ..PoolConfig::default() });
-        let started = std::time::Instant::now();
         let (fd, wakers) = (Rc::new(fd), wakers.clone());
         wakers.0.borrow_mut().push(fd.clone());
-        Ok(Tap { fd, wakers, info, pool, buffers: Vec::with_capacity(BUFFERS), started })
+        Ok(Tap { fd, wakers, info, pool, buffers: Vec::with_capacity(BUFFERS) })
     }
 
     fn read(&mut self) -> Option<(usize, RxMeta)> {
@@ -222,8 +220,7 @@ impl Device for Tap {
     }
 
     fn wait(&mut self, until: Option<Instant>) {
-        let now = Instant::from_nanos(1_000_000_000 + self.started.elapsed().as_nanos() as u64);
-        let left = until.map_or(Duration::from_secs(1), |until| until - now);
+        let left = until.map_or(Duration::from_secs(1), |until| until - super::now());
         let timeout =
             Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
         let taps = self.wakers.0.borrow();

@@ -12,7 +12,7 @@ mod stream;
 mod traits;
 mod udp;
 
-pub use crate::tcp::{Info, Keepalive, ListenOptions, Shutdown};
+pub use crate::tcp::{Congestion, Info, Keepalive, ListenOptions, Options, Shutdown};
 pub use connect::Endpoint;
 pub use error::Error;
 pub use half::{ReadHalf, WriteHalf};

@@ -3,7 +3,8 @@
 use super::{Error, Net, ReadHalf, WriteHalf, conn::Conn};
 use crate::{
     Slice,
-    tcp::{self, ConnId, Info, Keepalive, Shutdown},
+    tcp::{self, Congestion, ConnId, Info, Keepalive, Options, Shutdown},
+    time::Duration,
 };
 use core::{future::poll_fn, net::SocketAddr, task::Poll};
 
@@ -15,15 +16,28 @@ impl TcpStream {
         TcpStream(Conn::new(net, id))
     }
 
-    /// Connects to `remote`.
+    /// Connects to `remote` with the network's default options.
     ///
     /// # Errors
     /// [`Error::Tcp`] that tells refused, unreachable and timed out apart.
     pub async fn connect(net: &Net, remote: SocketAddr) -> Result<TcpStream, Error> {
+        let options = net.0.state.borrow().stack.tcp.defaults().clone();
+        TcpStream::connect_with(net, remote, &options).await
+    }
+
+    /// Connects to `remote`.
+    ///
+    /// # Errors
+    /// As [`TcpStream::connect`].
+    pub async fn connect_with(
+        net: &Net,
+        remote: SocketAddr,
+        options: &Options,
+    ) -> Result<TcpStream, Error> {
         let id = {
             let state = &mut *net.0.state.borrow_mut();
             let now = net.0.rt.now();
-            state.stack.connect_tcp(now, &mut state.tx, remote, &tcp::Options::default())?
+            state.stack.connect_tcp(now, &mut state.tx, remote, options)?
         };
         let stream = TcpStream::new(net, id);
         poll_fn(|cx| {
@@ -103,6 +117,26 @@ impl TcpStream {
     /// Probes the peer when it is idle.
     pub fn set_keepalive(&mut self, keepalive: Option<Keepalive>) {
         self.0.tcp(|tcp, id| tcp.set_keepalive(id, keepalive));
+    }
+
+    /// Changes the congestion control algorithm; it starts from the window as it is.
+    pub fn set_congestion(&mut self, congestion: Congestion) {
+        self.0.tcp(|tcp, id| tcp.set_congestion(id, congestion));
+    }
+
+    /// What closing does with data that is not acknowledged; see [`Options::linger`].
+    pub fn set_linger(&mut self, linger: Option<Duration>) {
+        self.0.tcp(|tcp, id| tcp.set_linger(id, linger));
+    }
+
+    /// How long sent data may stay unacknowledged; `None` is RFC 9293's R2.
+    pub fn set_user_timeout(&mut self, timeout: Option<Duration>) {
+        self.0.tcp(|tcp, id| tcp.set_user_timeout(id, timeout));
+    }
+
+    /// Fixes the buffers' sizes in bytes, or has them tuned.
+    pub fn set_buffers(&mut self, receive: Option<u32>, send: Option<u32>) {
+        self.0.tcp(|tcp, id| tcp.set_buffers(id, receive, send));
     }
 
     /// Our end.

@@ -222,7 +222,10 @@ impl Conn {
             if sent.mark.contains(Mark::SACKED) {
                 return;
             }
-            sampler.segment(sent, n);
+            // A SYN says nothing about how much the path carries.
+            if !sent.mark.contains(Mark::SYN) {
+                sampler.segment(sent, n);
+            }
             rack.delivered(sent, now, min_rtt, too_early);
             if sent.mark.contains(Mark::EVER_RESENT) {
                 resent = true;
@@ -233,9 +236,11 @@ impl Conn {
                 samples.newest = Some(rtt);
             }
         });
-        if resent && !self.sack_ok {
-            // The retransmission may have filled a hole before what waited behind it.
-            progress.original_delivered = false;
+        if resent {
+            // The retransmission may have filled a hole before what waited behind it: that was
+            // delivered long ago.
+            *samples = Samples::default();
+            progress.original_delivered &= self.sack_ok;
         }
         self.snd_una = ack;
         self.send.acknowledge(ack);

@@ -254,9 +254,14 @@ impl Conn {
         Reply::Nothing
     }
 
+    /// ESTABLISHED, or what follows it when the application closed before.
+    pub(crate) fn enter_established(&mut self) {
+        self.state = if self.fin_queued { State::FinWait1 } else { State::Established };
+    }
+
     /// SYN-RECEIVED to ESTABLISHED.
     pub(crate) fn establish(&mut self, cx: &mut Core, seg: &Segment) {
-        self.state = State::Established;
+        self.enter_established();
         // RFC 9293, 3.10.7.4: the window of this segment.
         self.snd_wnd = u32::from(seg.window) << self.snd_wscale;
         self.max_snd_wnd = self.snd_wnd;

@@ -52,6 +52,11 @@ impl Tcp {
         }
     }
 
+    /// The options of sockets that are opened without their own.
+    pub fn defaults(&self) -> &super::Options {
+        &self.cx.config.options
+    }
+
     /// The counters.
     pub fn stats(&self) -> &Stats {
         &self.cx.stats

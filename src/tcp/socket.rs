@@ -462,7 +462,9 @@ impl Conn {
             return;
         }
         self.state = match self.state {
-            State::Established | State::SynReceived => State::FinWait1,
+            // RFC 9293, 3.10.4: queued until the connection is established.
+            State::SynSent | State::SynReceived => self.state,
+            State::Established => State::FinWait1,
             State::CloseWait => State::LastAck,
             _ => return,
         };

@@ -51,7 +51,7 @@ impl Conn {
         self.take_syn(cx, seg);
         // Data may come right behind it: the window of our SYN counts.
         self.rcv_adv = self.rcv_nxt + self.rcv_buf.min(65_535);
-        self.state = State::Established;
+        self.enter_established();
         // The window of a SYN-ACK is not scaled: it goes through as it is.
         let scale = ::core::mem::take(&mut self.snd_wscale);
         self.process_ack(cx, seg);

@@ -1,6 +1,7 @@
 //! A network between TCP instances with a virtual clock, for the TCP tests.
 #![allow(dead_code)]
 
+pub mod fuzz;
 pub mod sim;
 pub mod trace;
 

@@ -1,11 +1,15 @@
 //! Two hosts and what can go wrong between them.
 
 use super::{Packet, Random, TestNet};
-use std::{cmp::Ordering, collections::BinaryHeap, net::SocketAddr};
+use std::{
+    cmp::Ordering,
+    collections::{BinaryHeap, VecDeque},
+    net::SocketAddr,
+};
 use zerohop::{
     Slice,
     ip::{Ecn, Network},
-    tcp::{Config, ConnId, Event, ListenOptions, ListenerId, Options, Read, Tcp},
+    tcp::{Config, ConnId, Event, ListenOptions, ListenerId, Options, Read, Shutdown, Tcp},
     time::{Duration, Instant},
 };
 
@@ -25,6 +29,8 @@ pub struct Link {
     pub reorder_by: Duration,
     /// Mark CE instead of dropping when the queue is half full.
     pub mark: bool,
+    /// Cut a packet into slices of random sizes.
+    pub cut_ppm: u32,
 }
 
 impl Default for Link {
@@ -39,6 +45,7 @@ impl Default for Link {
             reorder_ppm: 0,
             reorder_by: Duration::from_millis(3),
             mark: false,
+            cut_ppm: 0,
         }
     }
 }
@@ -67,6 +74,15 @@ impl Ord for InFlight {
     }
 }
 
+/// Turns one bit over; the checksum has to find it.
+fn corrupt(packet: &mut Packet, bit: usize) {
+    let mut bytes = packet.bytes();
+    let bit = bit % (bytes.len() * 8);
+    bytes[bit / 8] ^= 1 << (bit % 8);
+    packet.slices = vec![Slice::from(bytes)];
+    packet.csum = zerohop::frame::RxCsum::Unknown;
+}
+
 pub struct Host {
     pub tcp: Tcp,
     pub net: TestNet,
@@ -81,6 +97,8 @@ pub struct Sim {
     pub random: Random,
     pub now: Instant,
     pub delivered: u64,
+    /// What happens to the next packets, one byte each, beside what the links do.
+    pub fates: VecDeque<u8>,
 }
 
 pub fn address(host: usize) -> std::net::IpAddr {
@@ -91,7 +109,10 @@ impl Sim {
     pub fn new(seed: u64, config: Config, link: Link) -> Sim {
         let host = |i: usize| {
             let net = TestNet::new(address(i));
-            Host { tcp: Tcp::new(config.clone(), [i as u8 + seed as u8; 32], net.now), net }
+            Host {
+                tcp: Tcp::new(config.clone(), [(i as u8).wrapping_add(seed as u8); 32], net.now),
+                net,
+            }
         };
         let hosts = [host(0), host(1)];
         let now = hosts[0].net.now;
@@ -104,6 +125,7 @@ impl Sim {
             random: Random(seed),
             now,
             delivered: 0,
+            fates: VecDeque::new(),
         }
     }
 
@@ -141,6 +163,19 @@ impl Sim {
             self.busy_until[from] = at;
         }
         at += link.delay;
+        match self.fates.pop_front().unwrap_or(0) {
+            0..160 => {}
+            160..192 => return,
+            192..208 => {
+                let copy = Packet { slices: packet.slices.clone(), ..packet };
+                self.put(at, 1 - from, copy);
+            }
+            fate @ 208..240 => at += Duration::from_micros(u64::from(fate - 207) * 700),
+            fate => corrupt(&mut packet, usize::from(fate) * 97),
+        }
+        if self.random.ppm(link.cut_ppm) {
+            self.cut(&mut packet);
+        }
         if self.random.ppm(link.reorder_ppm) {
             at += link.reorder_by;
         }
@@ -150,13 +185,21 @@ impl Sim {
             self.put(at + later, 1 - from, copy);
         }
         if self.random.ppm(link.corrupt_ppm) {
-            let mut bytes = packet.bytes();
-            let bit = self.random.below(bytes.len() as u64 * 8) as usize;
-            bytes[bit / 8] ^= 1 << (bit % 8);
-            packet.slices = vec![Slice::from(bytes)];
-            packet.csum = zerohop::frame::RxCsum::Unknown;
+            let bit = self.random.next() as usize;
+            corrupt(&mut packet, bit);
         }
         self.put(at, 1 - from, packet);
+    }
+
+    fn cut(&mut self, packet: &mut Packet) {
+        let bytes = packet.bytes();
+        let mut left = &bytes[..];
+        packet.slices.clear();
+        while !left.is_empty() {
+            let n = (self.random.below(700) as usize + 1).min(left.len());
+            packet.slices.push(Slice::from(left[..n].to_vec()));
+            left = &left[n..];
+        }
     }
 
     fn put(&mut self, at: Instant, to: usize, packet: Packet) {
@@ -243,4 +286,45 @@ impl Sim {
             }
         }
     }
+}
+
+/// `n` bytes that depend on `seed`.
+pub fn pattern(n: usize, seed: u64) -> Vec<u8> {
+    let mut random = Random(seed);
+    (0..n.div_ceil(8)).flat_map(|_| random.next().to_le_bytes()).take(n).collect()
+}
+
+/// Writes `data` in pieces of random sizes while the network runs, and reads at the other end.
+pub fn transfer(sim: &mut Sim, from: (usize, ConnId), to: (usize, ConnId), data: &[u8]) {
+    let mut left = Slice::from(data.to_vec());
+    let mut got = Vec::new();
+    let end = sim.now + Duration::from_secs(7200);
+    let mut closed = false;
+    loop {
+        while !left.is_empty() {
+            let n = (sim.random.below(20_000) as usize + 1).min(left.len());
+            let mut piece = left.split_to(n);
+            let taken = sim.hosts[from.0].tcp.write(from.1, &mut piece).unwrap();
+            if taken < n {
+                let consumed = data.len() - left.len() - (n - taken);
+                left = Slice::from(data[consumed..].to_vec());
+                break;
+            }
+        }
+        if left.is_empty() && !closed {
+            closed = true;
+            sim.hosts[from.0].tcp.shutdown(from.1, Shutdown::Write);
+        }
+        if sim.read(to.0, to.1, &mut got) {
+            break;
+        }
+        assert!(
+            sim.step(end),
+            "stalled: {:?} {:?}",
+            sim.hosts[from.0].tcp.info(from.1),
+            sim.hosts[from.0].tcp.stats()
+        );
+    }
+    assert_eq!(got.len(), data.len());
+    assert!(got == data, "bytes differ");
 }

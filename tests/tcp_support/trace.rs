@@ -276,6 +276,29 @@ impl Trace {
         self.poll();
     }
 
+    /// [`Trace::pass`] that panics when it takes more than `steps`.
+    pub fn pass_bounded(&mut self, time: Duration, mut steps: u32) {
+        let end = self.net.now + time;
+        while let Some(at) = self.tcp.poll_at()
+            && at <= end
+        {
+            steps = steps.checked_sub(1).expect("timers come to rest");
+            self.net.now = self.net.now.max(at);
+            self.poll();
+            self.net.sent.clear();
+        }
+        self.net.now = end;
+        self.poll();
+    }
+
+    /// Whether the options fit into a header.
+    pub fn encodes(&self, seg: &Seg) -> bool {
+        let sack = if seg.sack.is_empty() { 0 } else { 4 + 8 * seg.sack.len() };
+        let ts = if seg.ts.is_some() { 12 } else { 4 * usize::from(seg.sack_ok) };
+        let others = 4 * (usize::from(seg.mss.is_some()) + usize::from(seg.ws.is_some()));
+        sack + ts + others <= 40
+    }
+
     /// The next segment that was sent.
     pub fn take_sent(&mut self) -> Option<Seg> {
         let packet = self.net.sent.pop_front()?;

@@ -330,3 +330,26 @@ fn shutdown_of_reading_still_asks_for_what_is_missing() {
     t.pass(Duration::from_millis(50));
     expect!(t, ACK, ack = 201);
 }
+
+#[test]
+fn close_before_the_connection_stands_waits_for_it() {
+    // RFC 9293, 3.10.4, in SYN-SENT (half a close) and in SYN-RECEIVED (simultaneous open).
+    for simultaneous in [false, true] {
+        let mut t = Trace::new(zerohop::tcp::Config::default());
+        let id = t.connect(&Options { ecn: false, ..Options::default() });
+        expect!(t, SYN);
+        if simultaneous {
+            inject!(t, SYN, seq = 0, win = 1000);
+            expect!(t, SYN | ACK, seq = 0, ack = 1);
+        }
+        t.tcp.shutdown(id, Shutdown::Write);
+        t.poll();
+        t.silent();
+        inject!(t, SYN | ACK, seq = 0, ack = 1, win = 1000);
+        expect!(t, FIN | ACK, seq = 1, ack = 1);
+        assert_eq!(t.tcp.info(id).unwrap().state, State::FinWait1);
+        inject!(t, FIN | ACK, seq = 1, ack = 2, win = 1000);
+        expect!(t, ACK, seq = 2, ack = 2);
+        assert_eq!(t.tcp.info(id).unwrap().state, State::TimeWait);
+    }
+}

@@ -41,7 +41,7 @@ fn rto_backs_off_by_doubling_and_an_ack_resets_it() {
 fn rtt_is_measured_and_sets_the_rto() {
     let (mut t, id) = Trace::established();
     for _ in 0..20 {
-        let seq = t.tcp.info(id).unwrap().delivered as u32;
+        let seq = 1 + t.tcp.info(id).unwrap().delivered as u32;
         t.write(id, 1000);
         expect!(t, ACK | PSH, seq = seq);
         t.pass(Duration::from_millis(50));
@@ -131,4 +131,14 @@ fn user_timeout_is_kept_to_the_moment() {
     assert_eq!(t.tcp.info(id).unwrap().state, State::Established);
     t.pass(Duration::from_millis(20));
     assert_eq!(t.tcp.info(id).unwrap().state, State::Closed);
+}
+
+#[test]
+fn what_waited_behind_a_retransmission_gives_no_rtt() {
+    let (mut t, id) = Trace::listening().established_by(Seg { sack_ok: false, ..Trace::syn() });
+    t.tcp.set_nodelay(id, true);
+    t.write(id, 3000);
+    t.pass(Duration::from_secs(8));
+    inject!(t, ACK, seq = 1, ack = 3001, win = 60_000);
+    assert!(t.tcp.info(id).unwrap().srtt.unwrap() < Duration::from_millis(1));
 }
