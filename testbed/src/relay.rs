@@ -3,14 +3,15 @@
 use nix::sched::{CloneFlags, setns};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
+    fd::OwnedFd,
     fs::OFlags,
+    io::{read, write},
     process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open},
 };
 use smoltcp::phy::{Medium, TunTapInterface};
 use std::{
     collections::VecDeque,
     fs::File,
-    io::{Read, Write},
     os::fd::AsRawFd,
     sync::{
         Arc,
@@ -96,12 +97,12 @@ impl Drop for Relay {
     }
 }
 
-fn open_both([a, b]: &[(File, String); 2]) -> Result<[File; 2], String> {
+fn open_both([a, b]: &[(File, String); 2]) -> Result<[OwnedFd; 2], String> {
     Ok([open(&a.0, &a.1)?, open(&b.0, &b.1)?])
 }
 
 /// Attaches to the tap `name` in a namespace; the calling thread stays in that.
-fn open(namespace: &File, name: &str) -> Result<File, String> {
+fn open(namespace: &File, name: &str) -> Result<OwnedFd, String> {
     let failed = |e: &dyn std::fmt::Display| format!("the relay's tap {name}: {e}");
     setns(namespace, CloneFlags::CLONE_NEWNET).map_err(|e| failed(&e))?;
     let tap = TunTapInterface::new(name, Medium::Ethernet).map_err(|e| failed(&e))?;
@@ -109,7 +110,7 @@ fn open(namespace: &File, name: &str) -> Result<File, String> {
     let own = pidfd_open(getpid(), PidfdFlags::empty()).map_err(|e| failed(&e))?;
     let fd = pidfd_getfd(own, tap.as_raw_fd(), PidfdGetfdFlags::empty()).map_err(|e| failed(&e))?;
     rustix::fs::fcntl_setfl(&fd, OFlags::NONBLOCK).map_err(|e| failed(&e))?;
-    Ok(File::from(fd))
+    Ok(fd)
 }
 
 /// The frames on the way in one direction.
@@ -161,13 +162,13 @@ impl Lane {
     }
 
     /// Passes on what is due.
-    fn release(&mut self, now: Instant, mut to: &File, counts: &Counts) {
+    fn release(&mut self, now: Instant, to: &OwnedFd, counts: &Counts) {
         while let Some((at, _)) = self.waiting.front()
             && *at <= now
         {
             let Some((_, frame)) = self.waiting.pop_front() else { return };
-            match to.write_all(&frame) {
-                Ok(()) => counts.passed.fetch_add(1, Ordering::Relaxed),
+            match write(to, &frame) {
+                Ok(_) => counts.passed.fetch_add(1, Ordering::Relaxed),
                 Err(_) => counts.overflowed.fetch_add(1, Ordering::Relaxed),
             };
             self.spare.push(frame);
@@ -175,14 +176,14 @@ impl Lane {
     }
 }
 
-fn serve(taps: &[File; 2], mut lanes: [Lane; 2], counts: &[Counts; 2], stop: &AtomicBool) {
+fn serve(taps: &[OwnedFd; 2], mut lanes: [Lane; 2], counts: &[Counts; 2], stop: &AtomicBool) {
     /// Frames read from one tap before the other has its turn.
     const BATCH: usize = 64;
     let mut buffer = vec![0; 65_536];
     while !stop.load(Ordering::Relaxed) {
         for from in 0..2 {
             for _ in 0..BATCH {
-                let Ok(n) = (&taps[from]).read(&mut buffer) else { break };
+                let Ok(n) = read(&taps[from], &mut buffer[..]) else { break };
                 lanes[from].accept(&buffer[..n], Instant::now(), &counts[from]);
             }
             lanes[from].release(Instant::now(), &taps[1 - from], &counts[from]);
