@@ -110,8 +110,15 @@ impl Table {
     }
 
     fn publish(self) -> Publish {
+        // Counters come in the same order each time, so that each name is written once.
+        let mut named = 0;
         Box::new(move |counters| {
             for (i, (name, value)) in (0..u64::from(MAX_STATS)).zip(counters) {
+                self.memory.store_u64(i * STAT_LEN + STAT_NAME as u64, value);
+                if i < named {
+                    continue;
+                }
+                named = i + 1;
                 let mut text = [0; STAT_NAME];
                 let len = name.len().min(STAT_NAME);
                 text[..len].copy_from_slice(&name.as_bytes()[..len]);
@@ -119,7 +126,6 @@ impl Table {
                     let bytes = bytes.try_into().map_or(0, u64::from_le_bytes);
                     self.memory.store_u64(i * STAT_LEN + word as u64 * 8, bytes);
                 }
-                self.memory.store_u64(i * STAT_LEN + STAT_NAME as u64, value);
             }
         })
     }
