@@ -188,7 +188,16 @@ impl Ip {
         }
         for (neighbor, packets) in self.neighbors.poll(now, &mut ask) {
             self.stats.neighbor_lost += packets as u64;
-            self.routes.router_lost(neighbor);
+            self.routes.router_lost(neighbor, now);
+        }
+        while let Some(router) = self.routes.ask_again(now) {
+            if self.neighbors.answers(router) {
+                self.routes.router_heard(router);
+                self.changed();
+            } else if let (Lookup::Unknown(Some(question)), _) = self.neighbors.lookup(router, now)
+            {
+                ask.push(question);
+            }
         }
         ask.into_iter().for_each(|solicit| self.solicit(solicit, tx));
     }

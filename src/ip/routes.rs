@@ -1,12 +1,14 @@
 //! Routes: by which neighbour a destination is reached.
 
 use super::{Cidr, Origin, TableError};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
 /// Most routes of a stack.
 const MAX: usize = 64;
+/// Time between questions to a router that does not answer (RFC 4191, section 3.5: once a minute).
+const ASK_AGAIN: Duration = Duration::from_secs(60);
 
 /// Which of several routes of one prefix is taken (RFC 4191, section 2.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,6 +64,8 @@ pub(crate) struct Routes {
     list: Vec<Route>,
     /// No life ends before.
     due: Option<Instant>,
+    /// Routers that did not answer, and when they are asked again.
+    silent: Vec<(IpAddr, Instant)>,
 }
 
 impl Routes {
@@ -97,6 +101,8 @@ impl Routes {
     pub(crate) fn retain(&mut self, keep: impl FnMut(&Route) -> bool) -> bool {
         let before = self.list.len();
         self.list.retain(keep);
+        let Routes { list, silent, .. } = self;
+        silent.retain(|(router, _)| list.iter().any(|route| route.via == Some(*router)));
         self.find_due();
         self.list.len() < before
     }
@@ -107,15 +113,17 @@ impl Routes {
     }
 
     /// The neighbour by which `remote` is reached. RFC 4191, section 3.2: of those whose router
-    /// answers, that of the longest prefix, then that of the highest preference.
+    /// answers, that of the longest prefix, then that of the highest preference. A router that was
+    /// never asked is taken to answer (section 3.1).
     pub(crate) fn next_hop(
         &self,
         remote: IpAddr,
         answers: impl Fn(IpAddr) -> bool,
     ) -> Option<IpAddr> {
         let fits = self.list.iter().filter(|route| route.prefix.contains(remote));
+        let works = |router| answers(router) || !self.silent.iter().any(|(r, _)| *r == router);
         let rank =
-            |route: &Route| (route.via.is_none_or(&answers), route.prefix.prefix, route.preference);
+            |route: &Route| (route.via.is_none_or(works), route.prefix.prefix, route.preference);
         // Of equals the first.
         let best = fits.rev().max_by_key(|route| rank(route))?;
         Some(best.via.unwrap_or(remote))
@@ -123,10 +131,27 @@ impl Routes {
 
     /// RFC 4861, section 6.3.6: after a router that does not answer, the others have their turn;
     /// and who was redirected to it goes the old way again.
-    pub(crate) fn router_lost(&mut self, router: IpAddr) {
+    pub(crate) fn router_lost(&mut self, router: IpAddr, now: Instant) {
         let lost = |route: &Route| route.via.unwrap_or(route.prefix.address) == router;
         self.retain(|route| route.origin != Origin::Redirect || !lost(route));
         self.list.sort_by_key(|route| route.via == Some(router));
+        self.router_heard(router);
+        if self.list.iter().any(|route| route.via == Some(router)) {
+            self.silent.push((router, now + ASK_AGAIN));
+        }
+    }
+
+    /// A router that was lost answers again.
+    pub(crate) fn router_heard(&mut self, router: IpAddr) {
+        self.silent.retain(|(known, _)| *known != router);
+    }
+
+    /// The next router that did not answer and is to be asked again: with a question of its own,
+    /// so that no packet waits for it.
+    pub(crate) fn ask_again(&mut self, now: Instant) -> Option<IpAddr> {
+        let (router, at) = self.silent.iter_mut().find(|(_, at)| *at <= now)?;
+        *at = now + ASK_AGAIN;
+        Some(*router)
     }
 
     /// Drops the routes whose life is over; whether there was one.
@@ -134,9 +159,9 @@ impl Routes {
         self.due.is_some_and(|due| due <= now) && self.retain(|route| route.valid_until > now)
     }
 
-    /// When [`Routes::expire`] has something to do.
-    pub(crate) fn expire_at(&self) -> Option<Instant> {
-        self.due
+    /// When [`Routes::expire`] or [`Routes::ask_again`] has something to do.
+    pub(crate) fn poll_at(&self) -> Option<Instant> {
+        self.silent.iter().map(|(_, at)| *at).chain(self.due).min()
     }
 }
 
@@ -185,9 +210,36 @@ mod tests {
         let remote = "2001:db8::1".parse().unwrap();
         let second: IpAddr = "fe80::2".parse().unwrap();
         assert_eq!(routes.next_hop(remote, |_| false), Some("fe80::1".parse().unwrap()));
-        assert_eq!(routes.next_hop(remote, |router| router == second), Some(second));
-        routes.router_lost("fe80::1".parse().unwrap());
+        let now = Instant::from_millis(1000);
+        routes.router_lost("fe80::1".parse().unwrap(), now);
         assert_eq!(routes.next_hop(remote, |_| false), Some(second));
+        routes.router_lost(second, now);
+        let first = "fe80::1".parse().unwrap();
+        assert_eq!(routes.next_hop(remote, |router| router == first), Some(first));
+    }
+
+    #[test]
+    fn a_router_that_was_never_asked_is_used_until_it_is_known_to_be_silent() {
+        let mut routes = Routes::default();
+        let (near, far): (IpAddr, IpAddr) =
+            ("10.0.0.1".parse().unwrap(), "10.0.0.9".parse().unwrap());
+        routes.add(route("0.0.0.0/0", Some("10.0.0.1"))).unwrap();
+        routes.add(route("10.9.0.0/16", Some("10.0.0.9"))).unwrap();
+        let remote = "10.9.1.1".parse().unwrap();
+        let known = |router| router == near;
+        assert_eq!(routes.next_hop(remote, known), Some(far), "the longest prefix");
+        let now = Instant::from_millis(1000);
+        routes.router_lost(far, now);
+        assert_eq!(routes.next_hop(remote, known), Some(near));
+        assert_eq!((routes.poll_at(), routes.ask_again(now)), (Some(now + ASK_AGAIN), None));
+        assert_eq!(routes.ask_again(now + ASK_AGAIN), Some(far));
+        assert_eq!(routes.ask_again(now + ASK_AGAIN), None, "once a minute");
+        assert_eq!(routes.next_hop(remote, known), Some(near), "no packet waits for the answer");
+        routes.router_heard(far);
+        assert_eq!(routes.next_hop(remote, known), Some(far));
+        routes.router_lost(far, now);
+        assert!(routes.remove("10.9.0.0/16".parse().unwrap(), Some(far)));
+        assert_eq!(routes.poll_at(), None, "nobody is asked for without a route");
     }
 
     #[test]
@@ -200,7 +252,7 @@ mod tests {
         }
         assert_eq!(routes.add(route("1.0.0.0/8", Some("10.0.0.1"))), Err(TableError::Full));
         assert_eq!(routes.add(route("1.0.0.0/8", Some("fe80::1"))), Err(TableError::Invalid));
-        assert_eq!(routes.expire_at(), Some(Instant::from_millis(1)));
+        assert_eq!(routes.poll_at(), Some(Instant::from_millis(1)));
         assert!(routes.expire(Instant::from_millis(MAX as u64)));
         assert_eq!(routes.iter().count(), 0);
     }

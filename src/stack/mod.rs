@@ -152,7 +152,7 @@ impl Stack {
         let due = [
             ip.neighbors.poll_at(),
             ip.addresses.expire_at(),
-            ip.routes.expire_at(),
+            ip.routes.poll_at(),
             ip.path_mtus.poll_at(),
             ip.conflicts.poll_at(),
             self.reassembly.poll_at(),

@@ -5,4 +5,5 @@ mod fragments;
 mod host;
 mod icmp;
 mod igmp;
+mod routes;
 mod udp;
