@@ -16,6 +16,8 @@ use core::net::{IpAddr, Ipv4Addr};
 
 /// Bytes of a message that are looked at: a query's, without its sources.
 const LEN: usize = 12;
+/// Records in one report, so that it fits into what every link carries unfragmented (RFC 791).
+const RECORDS: usize = (576 - ipv4::HEADER_LEN - ipv4::ROUTER_ALERT.len() - 8) / 8;
 /// RFC 3376, section 4: internetwork control.
 const TOS: u8 = 0xc0;
 
@@ -44,7 +46,9 @@ impl Stack {
             return;
         }
         if !old {
-            self.ip.send_igmp(REPORTS, &report(&records), tx);
+            for records in records.chunks(RECORDS) {
+                self.ip.send_igmp(REPORTS, &report(records), tx);
+            }
             return;
         }
         for (record, group) in records {

@@ -143,3 +143,19 @@ fn flood_of_queries_and_joins_keeps_memory_flat() {
     assert!(host.packets().len() < 1000);
     assert_eq!(host.pool.stats().free, 1024);
 }
+
+#[test]
+fn reports_of_many_groups_fit_into_packets() {
+    let mut host = Host::new();
+    for i in 0..128 {
+        let group = Ipv4Addr::from_bits(0xe100_0000 + i);
+        host.stack.join_group(host.now, IpAddr::V4(group)).unwrap();
+    }
+    // All changes and the answer are due at once.
+    host.inject(&ALL_HOSTS.frame(&icmp(0x11, 0, [0, 0], &[2, 125, 0, 0])));
+    let reports = host.packets();
+    let records = |p: &Packet| usize::from(u16::from_be_bytes([p.payload[6], p.payload[7]]));
+    assert_eq!(reports.iter().map(records).sum::<usize>(), 256);
+    assert!(reports.iter().all(|p| p.header.total_len <= 576));
+    assert!(reports.iter().all(|p| p.payload.len() == 8 + 8 * records(p)));
+}
