@@ -92,6 +92,10 @@ impl Stack {
         let caps = (now + (TEMPORARY_PREFERRED - desync), now + TEMPORARY_VALID);
         let times = (preferred.min(caps.0), valid.min(caps.1));
         self.add_made(now, address, Origin::Temporary, times);
+        if self.ip.addresses.get(address.into()).is_none() {
+            // There was no room for it.
+            return;
+        }
         let entry = crate::ndp::Temporary {
             address: address.into(),
             preferred: caps.0,
@@ -117,5 +121,35 @@ impl Stack {
         {
             self.add_temporary(now, old, times);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        device::DeviceInfo,
+        frame::Offloads,
+        stack::{Config, Ipv6},
+        wire::MacAddr,
+    };
+
+    #[test]
+    fn a_flood_of_prefixes_keeps_what_is_known_of_temporary_addresses_flat() {
+        let ipv6 = Ipv6 { temporary: true, ..Ipv6::default() };
+        let config = Config { ipv6, ..Config::default() };
+        let mac = MacAddr([2, 0, 0, 0, 0, 1]);
+        let info = DeviceInfo { mac, mtu: 1500, offloads: Offloads::empty(), io_mode: "wire" };
+        let pool = crate::Pool::heap(crate::PoolConfig::default());
+        let now = Instant::from_millis(1000);
+        let mut stack = Stack::new(&config, &info, pool, [7; 32], now);
+        for n in 0..1000 {
+            let prefix = Ipv6Addr::new(0x2001, 0xdb8, 0, n, 0, 0, 0, 0);
+            let (valid, preferred) = (7200, 3600);
+            let info =
+                PrefixInfo { prefix, len: 64, on_link: true, autonomous: true, valid, preferred };
+            stack.autoconfigure(now, &info);
+        }
+        assert!(stack.ndp.temporaries.len() <= MAX);
     }
 }
