@@ -61,8 +61,10 @@ impl Times {
         }
         // RFC 2131, section 4.4.5: half and seven eighths where the server says nothing, and where
         // what it says is out of order.
-        let (t1, t2) = (self.lease / 2, self.lease - self.lease / 8);
-        let (t1, t2) = match (self.renew, self.rebind) {
+        let (t1, t2) = ((self.lease / 2).max(1), self.lease - self.lease / 8);
+        // A T1 of zero would have the server asked in a loop.
+        let renew = self.renew.filter(|renew| *renew > 0);
+        let (t1, t2) = match (renew, self.rebind) {
             (Some(renew), Some(rebind)) if renew <= rebind && rebind <= self.lease => {
                 (renew, rebind)
             }

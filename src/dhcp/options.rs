@@ -46,7 +46,7 @@ impl Reply<'_> {
         };
         let address = Cidr { address: self.your.into(), prefix };
         let times = Times {
-            lease: self.seconds(code::LEASE_TIME)?,
+            lease: self.seconds(code::LEASE_TIME).filter(|lease| *lease > 0)?,
             renew: self.seconds(code::RENEWAL_TIME),
             rebind: self.seconds(code::REBINDING_TIME),
         };

@@ -79,7 +79,8 @@ impl Stack {
 
     pub(super) fn dhcp_poll_at(&self) -> Option<Instant> {
         let dhcp = self.dhcp.as_ref()?;
-        [dhcp.client.poll_at(), dhcp.fall_back.at].into_iter().flatten().min()
+        let unsettled = self.unsettled(dhcp).map(|_| Instant::ZERO);
+        [dhcp.client.poll_at(), dhcp.fall_back.at, unsettled].into_iter().flatten().min()
     }
 
     /// Whether a packet to an address that is not ours is a server's message to us: servers send
@@ -119,6 +120,7 @@ impl Stack {
 
     pub(super) fn poll_dhcp(&mut self, now: Instant, tx: &mut TxQueue) {
         let Some(mut dhcp) = self.dhcp.take() else { return };
+        self.settle_check(&mut dhcp, now);
         while let Ok(Some(datagram)) = self.udp.recv(dhcp.socket) {
             if datagram.from.port() == SERVER_PORT {
                 dhcp.client.receive(now, &datagram.data.to_vec());
@@ -142,6 +144,21 @@ impl Stack {
             self.fall_back(&mut dhcp.fall_back, now);
         }
         self.dhcp = Some(dhcp);
+    }
+
+    /// Ends a check that nothing will end any more: the address went, as its lease is so short, or
+    /// it is ours by other means.
+    fn settle_check(&self, dhcp: &mut Dhcp, now: Instant) {
+        if let Some(taken) = self.unsettled(dhcp) {
+            dhcp.checked = None;
+            dhcp.client.checked(now, taken);
+        }
+    }
+
+    /// Whether the address that is being checked cannot be had, once nothing checks it any more.
+    fn unsettled(&self, dhcp: &Dhcp) -> Option<bool> {
+        let state = self.ip.addresses.get(dhcp.checked?.into()).map(|known| known.state);
+        (state != Some(AddressState::Tentative)).then_some(state.is_none())
     }
 
     /// Begins to find out whether another host has the address, unless that is known.

@@ -1,6 +1,7 @@
 //! IPv4 and what stands around it, on a wire of the test's own: frames in, frames out.
 
 mod arp;
+mod dhcp;
 mod fragments;
 mod host;
 mod icmp;
