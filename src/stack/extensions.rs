@@ -102,6 +102,7 @@ impl Stack {
         packet.pull_up(extension::FRAGMENT_LEN, &self.ip.pool);
         let header = Fragment::parse(packet.first()).ok_or(Refused::Short)?;
         packet.advance(extension::FRAGMENT_LEN);
+        about.fragmented = true;
         // RFC 6946: on its own, whatever fragments of the same identification do.
         if header.is_atomic() {
             return Ok(Some(header.next));

@@ -50,6 +50,12 @@ impl Stack {
             return;
         }
         let unicast = self.ip.addresses.is_own(dst.into());
+        if unicast && src.is_unspecified() {
+            // RFC 1122, 3.2.1.3: from a host that has no address yet, to all; nobody could be
+            // answered.
+            self.stats.dropped_ip_source += 1;
+            return;
+        }
         let broadcast = self.ip.addresses.is_broadcast(dst);
         let group = dst.is_multicast();
         // RFC 1112, section 7.2: every host is in the group of all hosts.

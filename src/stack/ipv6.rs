@@ -19,6 +19,8 @@ use crate::{
 pub(super) struct Packet<'a> {
     pub(super) header: &'a Header,
     pub(super) incoming: Incoming,
+    /// It has a fragment header.
+    pub(super) fragmented: bool,
     /// It from its header on, for an error about it.
     pub(super) quote: Slice,
 }
@@ -46,8 +48,10 @@ impl Stack {
         // Ethernet pads short frames.
         packet.truncate(HEADER_LEN + header.payload_len);
         let (src, dst) = (header.src, header.dst);
-        if src.is_multicast() || src.is_loopback() || self.ip.addresses.is_own(src.into()) {
-            // RFC 4291, 2.5.3 and 2.7: never a source address on a link.
+        let nobody = src.is_multicast() || src.is_loopback() || src.to_ipv4_mapped().is_some();
+        if nobody || self.ip.addresses.is_own(src.into()) {
+            // RFC 4291, 2.5.3 and 2.7: never a source address on a link; RFC 4942, section 2.2: nor
+            // one that stands for an IPv4 address, as which an application would take it.
             self.stats.dropped_ip_source += 1;
             return;
         }
@@ -72,7 +76,8 @@ impl Stack {
             self.tcp.receive(&mut Output { ip: &mut self.ip, tx, now }, &incoming, packet);
             return;
         }
-        let mut about = Packet { header: &header, incoming, quote: packet.first_slice() };
+        let quote = packet.first_slice();
+        let mut about = Packet { header: &header, incoming, fragmented: false, quote };
         packet.advance(HEADER_LEN);
         match self.walk(now, &mut about, packet) {
             Ok(Some(walk)) => self.deliver6(now, &about, &walk, packet, tx),
@@ -90,11 +95,13 @@ impl Stack {
         packet: &mut Chain,
         tx: &mut TxQueue,
     ) {
-        let Packet { header, incoming, quote } = about;
+        let Packet { header, incoming, quote, .. } = about;
         match walk.next {
             tcp::PROTOCOL => {
                 self.tcp.receive(&mut Output { ip: &mut self.ip, tx, now }, incoming, packet);
             }
+            // RFC 4291, section 2.5.2: nobody could be answered.
+            udp::PROTOCOL if header.src.is_unspecified() => self.stats.dropped_ip_source += 1,
             udp::PROTOCOL => {
                 packet.pull_up(udp::HEADER_LEN, &self.ip.pool);
                 let cast = if header.dst.is_multicast() { Cast::Many } else { Cast::One };
@@ -103,6 +110,10 @@ impl Stack {
                     let report = Report::new(kind::UNREACHABLE, code::PORT);
                     self.report6(now, header, report, quote, tx);
                 }
+            }
+            // RFC 6980, section 5: whoever looks for forged discovery on the way sees no fragments.
+            icmpv6::PROTOCOL if about.fragmented && icmpv6::is_discovery(packet.first()) => {
+                self.stats.dropped_ndp += 1;
             }
             icmpv6::PROTOCOL => self.icmpv6(now, header, incoming, packet, tx),
             _ => {

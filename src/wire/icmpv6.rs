@@ -83,6 +83,11 @@ impl Header {
     }
 }
 
+/// Whether a message that starts with these bytes is one of neighbour discovery.
+pub fn is_discovery(bytes: &[u8]) -> bool {
+    matches!(bytes.first(), Some(kind::ROUTER_SOLICITATION..=kind::REDIRECT))
+}
+
 /// The sum that a message starts from.
 pub fn pseudo_header(src: Ipv6Addr, dst: Ipv6Addr, len: usize) -> Checksum {
     Checksum::pseudo_header(src.into(), dst.into(), PROTOCOL, len)

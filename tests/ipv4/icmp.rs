@@ -146,3 +146,20 @@ fn error_about_another_hosts_packet_is_dropped() {
     host.inject(&ICMP.frame(&wrong));
     assert_eq!(host.count("dropped_icmp"), 2);
 }
+
+#[test]
+fn nobody_is_answered_who_has_no_address() {
+    let mut host = Host::new();
+    let gateway = zerohop::ip::Route::default_by(PEER.into(), zerohop::ip::Origin::Static);
+    host.stack.add_route(gateway).unwrap();
+    let ip = Ip { src: Ipv4Addr::UNSPECIFIED, ..Ip::default() };
+    host.inject(&ip.frame(&udp(&ip, (4000, 99), b"x")));
+    host.inject(&Ip { protocol: 1, ..ip }.frame(&icmp(8, 0, [1, 1], b"ping")));
+    assert!(host.frames().is_empty());
+    assert_eq!(host.count("dropped_ip_source"), 2);
+    // To all it may speak: as a DHCP client does.
+    let id = host.stack.udp.bind("0.0.0.0:67".parse().unwrap()).unwrap();
+    let all = Ip { dst: Ipv4Addr::BROADCAST, to: MacAddr::BROADCAST, ..ip };
+    host.inject(&all.frame(&udp(&all, (68, 67), b"discover")));
+    assert!(host.stack.udp.recv(id).unwrap().is_some());
+}

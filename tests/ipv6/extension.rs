@@ -193,3 +193,25 @@ fn a_flood_of_fragments_keeps_memory_flat() {
     assert!(host.pool.stats().free > 300, "{:?}", host.pool.stats());
     assert_eq!(host.echo(peer(), own).len(), 1);
 }
+
+#[test]
+fn discovery_in_fragments_is_dropped() {
+    let (mut host, own) = known();
+    let target = own.octets();
+    let asked = message((peer(), own), (kind::NEIGHBOR_SOLICITATION, 0), 0, &target);
+    host.inject(&frame(peer(), own, 255, PROTOCOL, &asked));
+    assert_eq!(host.sent(kind::NEIGHBOR_ADVERTISEMENT).len(), 1);
+    // RFC 6980: in an atomic fragment, and in two.
+    let head = |field: u16| [&[PROTOCOL, 0][..], &field.to_be_bytes(), &[0, 0, 0, 7]].concat();
+    let parts = [(0, &asked[..]), (1, &asked[..16]), (16, &asked[16..])];
+    for (field, part) in parts {
+        let part = [&head(field)[..], part].concat();
+        host.inject(&frame(peer(), own, 255, next::FRAGMENT, &part));
+    }
+    assert!(host.packets().is_empty());
+    assert_eq!(host.count("dropped_ndp"), 2);
+    // Echo requests may come so.
+    let whole = [head(0), echo(own, b"x")].concat();
+    host.inject(&frame(peer(), own, 64, next::FRAGMENT, &whole));
+    assert_eq!(host.sent(kind::ECHO_REPLY).len(), 1);
+}

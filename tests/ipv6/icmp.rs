@@ -115,3 +115,14 @@ fn udp_without_a_checksum_is_dropped() {
     host.inject(&frame(peer(), own, 64, udp::PROTOCOL, &payload));
     assert_eq!((host.count("udp_received"), host.count("udp_checksum")), (0, 1));
 }
+
+#[test]
+fn datagrams_of_nobody_or_of_an_ipv4_address_are_dropped() {
+    let (mut host, own) = known();
+    host.stack.udp.bind("[::]:7".parse().unwrap()).unwrap();
+    for src in [NOWHERE, ip("::ffff:10.0.0.1")] {
+        let payload = datagram((src, own), 7, b"x");
+        host.inject(&frame(src, own, 64, udp::PROTOCOL, &payload));
+    }
+    assert_eq!((host.count("udp_received"), host.count("dropped_ip_source")), (0, 2));
+}
