@@ -135,7 +135,9 @@ impl Udp {
             }
         }
         for (datagram, pinned) in kept {
-            socket.push(datagram, pinned);
+            if !socket.push(datagram, pinned) {
+                self.held -= pinned;
+            }
         }
         Ok(())
     }

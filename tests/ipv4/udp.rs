@@ -285,3 +285,17 @@ fn first_datagram_to_an_unresolved_neighbour_is_not_lost() {
     assert_eq!((packets.len(), &packets[0].payload[8..]), (1, &b"first"[..]));
     assert_eq!((packets[0].to, OWN_MAC == packets[0].to), (PEER_MAC, false));
 }
+
+#[test]
+fn what_no_longer_fits_a_queue_gives_its_memory_back() {
+    let mut host = Host::new();
+    let id = host.stack.udp.bind(at("0.0.0.0:7")).unwrap();
+    for _ in 0..50 {
+        host.stack.udp.set_queue(id, 10, 1 << 20);
+        (0..10).for_each(|_| receive(&mut host, Ip::default(), (4000, 7), b"x"));
+        host.stack.udp.set_queue(id, 1, 1 << 20);
+        host.stack.udp.connect(id, None).unwrap();
+        assert_eq!(std::iter::from_fn(|| got(&mut host, id)).count(), 1);
+    }
+    assert_eq!(host.count("udp_no_memory"), 0);
+}
