@@ -11,6 +11,8 @@ use core::{
 /// RFC 1035, section 2.3.4.
 const MAX_LABEL: usize = 63;
 const MAX_NAME: usize = 255;
+/// Pointers of one name: as many as it can have labels. A chain of more is made to cost time.
+const MAX_POINTERS: usize = 127;
 /// The two bits that tell a pointer from a label (RFC 1035, section 4.1.4).
 const POINTER: u8 = 0xc0;
 
@@ -108,7 +110,7 @@ impl Name {
     /// Reads the name at `at` of a message; where it ends there.
     pub(super) fn read(message: &[u8], at: usize) -> Option<(Name, usize)> {
         let mut bytes = Vec::new();
-        let (mut here, mut start, mut end) = (at, at, None);
+        let (mut here, mut start, mut end, mut pointers) = (at, at, None, 0);
         loop {
             let len = *message.get(here)?;
             match len & POINTER {
@@ -128,7 +130,8 @@ impl Name {
                     let to = usize::from(u16::from_be_bytes([len & !POINTER, low]));
                     end.get_or_insert(here + 2);
                     // "A prior occurrence": each step leads further back, so there is an end.
-                    if to >= start {
+                    pointers += 1;
+                    if to >= start || pointers > MAX_POINTERS {
                         return None;
                     }
                     (here, start) = (to, to);

@@ -347,3 +347,15 @@ fn any_cut_and_any_changed_byte_of_a_response_is_survived() {
         }
     }
 }
+
+#[test]
+fn a_name_of_pointers_without_end_is_none() {
+    // Each pointer leads to the one before it, the first to a name.
+    let mut message = vec![1, b'a', 0];
+    for n in 0..1000_u16 {
+        let to = if n == 0 { 0 } else { 1 + 2 * n };
+        message.extend((0xc000 | to).to_be_bytes());
+    }
+    assert_eq!(Name::read(&message, 3 + 2 * 100).map(|(name, _)| name), Some(name("a")));
+    assert_eq!(Name::read(&message, 3 + 2 * 500), None);
+}
