@@ -105,7 +105,7 @@ impl Conn {
         // The peer takes no more than it said.
         let peer = u32::from(self.peer_mss) + if self.flow.remote.is_ipv4() { 40 } else { 60 };
         let high = self.search.high.min(u16::try_from(peer).unwrap_or(u16::MAX));
-        if high < self.path_mtu + GRAIN {
+        if high < self.path_mtu.saturating_add(GRAIN) {
             self.path_narrowed(now);
             return None;
         }
