@@ -34,10 +34,7 @@ impl Ip {
         let body: usize = message.body.iter().map(|part| part.len()).sum();
         let alert: &[u8] = if message.router_alert { &mld::ROUTER_ALERT } else { &[] };
         let len = alert.len() + icmpv6::HEADER_LEN + body;
-        let Some(mut buf) = self.pool.alloc_reserved().filter(|buf| buf.tailroom() >= len) else {
-            self.stats.no_buffer += 1;
-            return;
-        };
+        let Some(mut buf) = self.buffer(tx).filter(|buf| buf.tailroom() >= len) else { return };
         buf.append(alert.len()).copy_from_slice(alert);
         let mut header = icmpv6::Header::new(message.kind, 0, message.rest);
         let Message { src, dst, .. } = *message;

@@ -133,12 +133,17 @@ impl Ip {
         self.neighbors.invalidate();
     }
 
+    /// A buffer for a message of the link's own protocols, unless so many frames wait for the
+    /// device that a flood of questions would take the pool for its answers.
+    pub(crate) fn buffer(&mut self, tx: &TxQueue) -> Option<PacketBuf> {
+        let buf = if tx.len() < QUEUE { self.pool.alloc_reserved() } else { None };
+        self.stats.no_buffer += u64::from(buf.is_none());
+        buf
+    }
+
     /// Sends an ARP packet.
     pub(crate) fn send_arp(&mut self, to: MacAddr, arp: &Arp, tx: &mut TxQueue) {
-        let Some(mut buf) = self.pool.alloc_reserved() else {
-            self.stats.no_buffer += 1;
-            return;
-        };
+        let Some(mut buf) = self.buffer(tx) else { return };
         buf.append(crate::wire::arp::LEN).copy_from_slice(&arp.encode());
         self.frame(to, EtherType::Arp, TxMeta::default(), buf, [], tx);
     }

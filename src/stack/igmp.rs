@@ -61,10 +61,7 @@ impl Stack {
 impl Ip {
     /// Sends a message with the router alert option (RFC 2113) and a life of one hop.
     fn send_igmp(&mut self, to: Ipv4Addr, message: &[u8], tx: &mut TxQueue) {
-        let Some(mut head) = self.pool.alloc_reserved() else {
-            self.stats.no_buffer += 1;
-            return;
-        };
+        let Some(mut head) = self.buffer(tx) else { return };
         let header = ipv4::Header {
             header_len: ipv4::HEADER_LEN + ipv4::ROUTER_ALERT.len(),
             total_len: ipv4::HEADER_LEN + ipv4::ROUTER_ALERT.len() + message.len(),

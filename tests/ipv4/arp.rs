@@ -215,3 +215,16 @@ fn flood_keeps_memory_flat() {
     }
     assert_eq!(host.pool.stats().free, 1024);
 }
+
+#[test]
+fn questions_that_come_faster_than_answers_go_leave_buffers_for_others() {
+    let mut host = Host::new();
+    for _ in 0..2000 {
+        host.inject(&arp(Operation::Request, (PEER_MAC, PEER), OWN));
+    }
+    assert!(host.tx.len() <= 512 && host.pool.stats().free >= 512);
+    assert_eq!(host.count("ip_no_buffer"), 2000 - 512);
+    host.frames();
+    host.inject(&arp(Operation::Request, (PEER_MAC, PEER), OWN));
+    assert_eq!(host.arps().len(), 1);
+}

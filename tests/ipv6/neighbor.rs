@@ -168,3 +168,15 @@ fn a_flood_from_neighbours_that_do_not_exist_leaves_buffers_for_others() {
     assert!(host.pool.stats().free > 512 * 3 / 4 - 64, "{:?}", host.pool.stats());
     assert_eq!(host.echo(peer(), own).len(), 1);
 }
+
+#[test]
+fn questions_that_come_faster_than_answers_go_leave_buffers_for_others() {
+    let mut host = Host::new();
+    host.meet(peer(), PEER_MAC);
+    let own = host.link_local();
+    let free = host.pool.stats().free;
+    for _ in 0..2000 {
+        host.inject(&solicitation(peer(), own, Some(PEER_MAC)));
+    }
+    assert!(host.tx.len() <= 512 && host.tx.len() + host.pool.stats().free >= free);
+}
