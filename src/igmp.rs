@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::{
+    ndp::part_of,
     time::{Duration, Instant},
     wire::igmp::{ALL_HOSTS, Message, Record},
 };
@@ -59,7 +60,7 @@ impl Igmp {
                 if version2 {
                     self.version2 = Some(now + VERSION_2);
                 }
-                self.query(group, now + part(delay, random));
+                self.query(group, now + part_of(delay, random));
             }
             // RFC 2236, section 3: one host's answer is enough.
             Message::Report { group } if self.version2.is_some_and(|until| now < until) => {
@@ -102,7 +103,7 @@ impl Igmp {
             let record = if change.joined { Record::ToExclude } else { Record::ToInclude };
             records.push((record, change.group));
             change.left -= 1;
-            change.next = now + part(UNSOLICITED, random);
+            change.next = now + part_of(UNSOLICITED, random);
         }
         self.changes.retain(|change| change.left > 0);
         if self.general.take_if(|at| *at <= now).is_some() {
@@ -123,8 +124,4 @@ impl Igmp {
         let answers = self.answers.iter().map(|(_, at)| *at);
         changes.chain(answers).chain(self.general).min()
     }
-}
-
-fn part(of: Duration, random: &mut impl RngCore) -> Duration {
-    Duration::from_nanos(random.next_u64() % (of.as_nanos() as u64).max(1))
 }

@@ -2,6 +2,7 @@
 //! announcing it, and defending it.
 
 use crate::{
+    ndp::part_of,
     time::{Duration, Instant},
     wire::{
         MacAddr,
@@ -94,7 +95,7 @@ impl Conflicts {
         random: &mut impl RngCore,
     ) {
         let wait = match pace {
-            Pace::Thorough => part(PROBE_WAIT, random),
+            Pace::Thorough => part_of(PROBE_WAIT, random),
             Pace::Brief => Duration::ZERO,
         };
         self.enter(address, pace, Phase::Probing, now + wait);
@@ -127,7 +128,7 @@ impl Conflicts {
                     + match entry.pace {
                         Pace::Brief => BRIEF_WAIT,
                         Pace::Thorough if entry.sent == PROBE_NUM => ANNOUNCE_WAIT,
-                        Pace::Thorough => PROBE_MIN + part(PROBE_MAX - PROBE_MIN, random),
+                        Pace::Thorough => PROBE_MIN + part_of(PROBE_MAX - PROBE_MIN, random),
                     };
                 Some(Action::Probe(address))
             }
@@ -178,8 +179,4 @@ impl Conflicts {
         entry.defended = Some(now);
         Heard::Defend(address)
     }
-}
-
-fn part(of: Duration, random: &mut impl RngCore) -> Duration {
-    Duration::from_nanos(random.next_u64() % (of.as_nanos() as u64).max(1))
 }
