@@ -79,7 +79,7 @@ impl Stack {
                 message.advance(HEADER_LEN);
                 self.icmpv4_error(now, packet, header, message, tx);
             }
-            _ => {}
+            _ => self.stats.dropped_icmp_unused += 1,
         }
     }
 

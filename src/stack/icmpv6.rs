@@ -78,7 +78,7 @@ impl Stack {
             }
             kind::ROUTER_SOLICITATION..=kind::REDIRECT => self.ndp(now, ip, message, tx),
             kind::LISTENER_QUERY => self.listener_query(now, ip, message),
-            _ => {}
+            _ => self.stats.dropped_icmp_unused += 1,
         }
     }
 
@@ -91,7 +91,10 @@ impl Stack {
         message: &mut Chain,
         tx: &mut TxQueue,
     ) {
-        let Some(local) = self.answers_from(ip) else { return };
+        let Some(local) = self.answers_from(ip) else {
+            self.stats.dropped_icmp_unused += 1;
+            return;
+        };
         let Some(mut head) = self.ip.pool.alloc_reserved() else {
             self.ip.stats.no_buffer += 1;
             return;

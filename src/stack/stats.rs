@@ -49,6 +49,8 @@ counters! {
     dropped_ip_protocol,
     /// A malformed ICMP message.
     dropped_icmp,
+    /// An ICMP message that is nothing to a host, or that nobody could be answered.
+    dropped_icmp_unused,
     /// A malformed IGMP message.
     dropped_igmp,
     /// A neighbour discovery message that may come from beyond the link.

@@ -125,4 +125,7 @@ fn datagrams_of_nobody_or_of_an_ipv4_address_are_dropped() {
         host.inject(&frame(src, own, 64, udp::PROTOCOL, &payload));
     }
     assert_eq!((host.count("udp_received"), host.count("dropped_ip_source")), (0, 2));
+    assert!(host.echo(NOWHERE, own).is_empty());
+    host.inject(&icmp(peer(), own, 64, (kind::ECHO_REPLY, 0), 1, b"x"));
+    assert_eq!(host.count("dropped_icmp_unused"), 2);
 }
