@@ -97,7 +97,7 @@ impl Stack {
         }
         self.add_to_tables(Address { state: AddressState::Tentative, ..address })?;
         if let Err(full) = self.join_group(at, solicited_node(v6).into()) {
-            self.ip.addresses.remove(v6.into());
+            self.remove_address(v6.into());
             return Err(full);
         }
         match self.ndp.config.dad_transmits {
