@@ -92,7 +92,8 @@ fn a_copy_of_the_template_is_tested_runs_as_a_process_and_boots() {
     greets(Guest::process(&program, &["--tap=tap0"]).unwrap());
 
     let image = project.image();
-    assert!(size(&image) < 400, "{} KiB", size(&image));
+    // Both families, DHCP and fragments are in every image; see "Images" in docs/decisions.md.
+    assert!(size(&image) < 520, "{} KiB", size(&image));
     need!(testbed::kvm());
     let tender = testbed::tender().unwrap();
     let options = ["--mem=16", "--net:service=tap0"];
