@@ -128,6 +128,7 @@ impl Ip {
     }
 
     /// Addresses, routes or path MTUs changed: flows find their way again.
+    #[inline(never)]
     pub(crate) fn changed(&mut self) {
         self.epoch = self.epoch.wrapping_add(1);
         self.neighbors.invalidate();

@@ -149,6 +149,7 @@ impl Neighbors {
     }
 
     /// Looks `address` up; also what a flow may remember.
+    #[inline(never)]
     pub(crate) fn lookup(&mut self, address: IpAddr, now: Instant) -> (Lookup, (u32, u32)) {
         let retrans = self.retrans(address);
         let index = match self.index.get(&address) {
