@@ -136,7 +136,7 @@ impl Board for Host<'_> {
             return Err(format!("the network {name} has no tap; add {how}"));
         };
         let device = Box::new(Tap::open(tap, &self.wakers)?);
-        Ok(Attached { device, publish: None, max_connections: usize::MAX })
+        Ok(Attached { device, publish: None, heap: usize::MAX })
     }
 
     fn block(&mut self, name: &str) -> Result<Box<dyn Sectors>, String> {

@@ -65,9 +65,6 @@ fn pages(bytes: usize) -> Option<NonNull<u8>> {
     NonNull::new(unsafe { alloc_zeroed(layout) })
 }
 
-/// Heap that a connection may take, with its task and its share of the tables.
-const CONNECTION: usize = 4096;
-
 /// A pool of a quarter of memory, shared by `nets` networks, within bounds.
 fn pool(nets: usize) -> Option<Pool> {
     let stride = PoolConfig::default().stride;
@@ -271,7 +268,6 @@ impl Board for Tender {
         let wants_large = offer.is_some_and(|o| o.features.contains(Features::FILL_LARGE));
         let large = large_config(self.nets).filter(|_| wants_large).map_or(0, |c| c.bytes());
         let heap = boot::heap().saturating_sub(self.nets * (pool.config().bytes() + large));
-        let max_connections = heap / self.nets / CONNECTION;
         let offered = offer.and_then(|offer| attach(&offer, handle, &pool, self.nets, clock));
         let (rings, publish) = match offered {
             Some(Offered { rings, publish }) => (rings, Some(publish)),
@@ -291,7 +287,7 @@ impl Board for Tender {
         } else {
             Box::new(HypercallDevice::new(handle, MacAddr(mac.0), mtu, pool, clock))
         };
-        Ok(Attached { device, publish, max_connections })
+        Ok(Attached { device, publish, heap: heap / self.nets })
     }
 
     fn block(&mut self, name: &str) -> Result<Box<dyn Sectors>, String> {

@@ -92,8 +92,8 @@ pub(crate) fn undeclared(declared: &[Device], name: &str, kind: Kind) -> Result<
 pub(crate) struct Attached {
     pub(crate) device: Box<dyn device::Device>,
     pub(crate) publish: Option<Publish>,
-    /// Connections that the memory carries.
-    pub(crate) max_connections: usize,
+    /// Bytes of heap that are the network's.
+    pub(crate) heap: usize,
 }
 
 /// Where devices come from.
@@ -131,10 +131,10 @@ impl Declared for Net {
     const KIND: Kind = Kind::Net;
 
     fn attach(name: &str, devices: &mut Attaching<'_>) -> Result<Net, String> {
-        let Attached { device, publish, max_connections } = devices.board.net(name)?;
+        let Attached { device, publish, heap } = devices.board.net(name)?;
         let Attaching { rt, args, links, .. } = devices;
         let mut config = args.net(name, links.is_empty())?;
-        config.tcp.max_connections = config.tcp.max_connections.min(max_connections);
+        config.tcp = config.tcp.bounded_by_heap(heap);
         let (info, pool) = (device.info().clone(), device.pool().clone());
         devices.pool.get_or_insert(pool.clone());
         let stack = Stack::new(&config, &info, pool, rt.random().bytes(), rt.now());

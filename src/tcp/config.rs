@@ -2,13 +2,19 @@
 
 use crate::time::Duration;
 
+/// Heap that a connection may take, with its task and its share of the tables.
+const CONNECTION: usize = 4096;
+
 /// Limits and defaults of a TCP instance.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Connections in any state, at most.
     pub max_connections: usize,
-    /// Bytes that all queues together may hold, at most.
+    /// Bytes of the pool that all queues together may hold, at most. One connection's data to send
+    /// takes half of that at most.
     pub memory: usize,
+    /// Bytes of other memory that all data to send together may hold, at most.
+    pub borrowed: usize,
     /// Largest receive buffer that autotuning reaches; decides the window scale.
     pub max_receive_buffer: u32,
     /// Largest send buffer that autotuning reaches.
@@ -26,6 +32,7 @@ impl Default for Config {
         Config {
             max_connections: 131_072,
             memory: 256 << 20,
+            borrowed: 256 << 20,
             max_receive_buffer: 32 << 20,
             max_send_buffer: 32 << 20,
             time_wait: Duration::from_secs(60),
@@ -44,8 +51,16 @@ impl Config {
         Config {
             memory: self.memory.min(bytes / 2),
             max_receive_buffer: self.max_receive_buffer.min(quarter),
-            max_send_buffer: self.max_send_buffer.min(quarter),
             ..self.clone()
+        }
+    }
+
+    /// The limits that a heap of so many bytes can carry.
+    pub(crate) fn bounded_by_heap(self, bytes: usize) -> Config {
+        Config {
+            max_connections: self.max_connections.min(bytes / CONNECTION),
+            borrowed: self.borrowed.min(bytes / 4),
+            ..self
         }
     }
 }

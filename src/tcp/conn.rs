@@ -138,6 +138,8 @@ pub(crate) struct Conn {
     pub(crate) soft_error: Option<Error>,
     /// What `Core::memory` was charged for this connection.
     pub(crate) charged: usize,
+    /// The same of `Core::borrowed`.
+    pub(crate) charged_borrowed: usize,
 
     pub(crate) iss: SeqNum,
     pub(crate) irs: SeqNum,
@@ -231,6 +233,7 @@ impl Conn {
             error: None,
             soft_error: None,
             charged: 0,
+            charged_borrowed: 0,
             iss,
             irs: SeqNum(0),
             peer_mss: 0,
@@ -364,15 +367,20 @@ impl Conn {
         let charge = self.send.pinned() + self.recv.charge() + promised;
         cx.memory = cx.memory + charge - self.charged;
         self.charged = charge;
+        let borrowed = self.send.borrowed();
+        cx.borrowed = cx.borrowed + borrowed - self.charged_borrowed;
+        self.charged_borrowed = borrowed;
     }
 
-    /// Bytes that the send queue may be charged for (autotuned: twice the congestion window, so
-    /// that the next window is there when the ACKs come).
+    /// Bytes that the send queue may be charged for. Autotuned: twice the congestion window, so
+    /// that the next window is there when the ACKs come; or twice what is in flight, because new
+    /// data goes on during a recovery whose window is smaller than what waits behind the hole.
     pub(crate) fn send_buffer(&self, cx: &Core) -> usize {
         match self.options.send_buffer {
             Some(fixed) => fixed as usize,
             None => {
-                let wanted = (2 * self.window.cwnd as usize).max(INITIAL_SEND_BUFFER);
+                let most = self.window.cwnd.max(self.flight()) as usize;
+                let wanted = (2 * most).max(INITIAL_SEND_BUFFER);
                 wanted.min(cx.config.max_send_buffer as usize)
             }
         }

@@ -57,8 +57,11 @@ pub(crate) struct Core {
     pub(crate) output: VecDeque<u32>,
     /// Connections and listeners with events, each once.
     pub(crate) events: VecDeque<Source>,
-    /// Bytes that all queues together hold, and that peers were promised to have room for.
+    /// Bytes of the pool that all queues together hold, and that peers were promised to have room
+    /// for.
     pub(crate) memory: usize,
+    /// Bytes of other memory that all send queues together hold.
+    pub(crate) borrowed: usize,
     /// Connections that entered TIME-WAIT, the oldest first; some may have left it.
     pub(crate) time_wait: VecDeque<u32>,
     /// The end of the second that `challenge_left` is for.
@@ -106,6 +109,7 @@ impl Core {
             output: VecDeque::new(),
             events: VecDeque::new(),
             memory: 0,
+            borrowed: 0,
             time_wait: VecDeque::new(),
             challenge_window: Instant::ZERO,
             isn: key(seed, 2),

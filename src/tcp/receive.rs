@@ -251,6 +251,7 @@ impl Tcp {
     fn forget(&mut self, index: u32) {
         if let Some(conn) = self.conns.remove(index) {
             self.cx.memory -= conn.charged;
+            self.cx.borrowed -= conn.charged_borrowed;
         }
     }
 

@@ -9,9 +9,13 @@ const PIECE_COST: usize = 64;
 pub(crate) struct SendQueue {
     /// Pieces with the sequence number of their first byte.
     pieces: VecDeque<(SeqNum, Slice)>,
+    /// Bytes that are not acknowledged.
     bytes: usize,
-    /// Memory that the pieces keep from being reused, a buffer that several share counted for each.
+    /// Bytes of the pool that the pieces keep from being reused, a buffer that several share counted
+    /// for each.
     pinned: usize,
+    /// Bytes of other memory that the pieces hold.
+    borrowed: usize,
     /// After the last byte written.
     end: SeqNum,
     /// The piece that was looked up last.
@@ -20,7 +24,14 @@ pub(crate) struct SendQueue {
 
 impl SendQueue {
     pub(crate) const fn new(start: SeqNum) -> SendQueue {
-        SendQueue { pieces: VecDeque::new(), bytes: 0, pinned: 0, end: start, cursor: 0 }
+        SendQueue {
+            pieces: VecDeque::new(),
+            bytes: 0,
+            pinned: 0,
+            borrowed: 0,
+            end: start,
+            cursor: 0,
+        }
     }
 
     /// The sequence number after the last byte written.
@@ -35,29 +46,41 @@ impl SendQueue {
         self.bytes + self.pieces.len() * PIECE_COST
     }
 
-    /// Bytes of memory that the queue holds.
+    /// Bytes of the pool that the queue holds.
     #[inline]
     pub(crate) fn pinned(&self) -> usize {
         self.pinned
     }
 
+    /// Bytes of other memory that the queue holds.
+    #[inline]
+    pub(crate) fn borrowed(&self) -> usize {
+        self.borrowed
+    }
+
+    /// The account that a piece is charged to.
+    fn account(&mut self, slice: &Slice) -> &mut usize {
+        if slice.buffer().is_some() { &mut self.pinned } else { &mut self.borrowed }
+    }
+
     pub(crate) fn push(&mut self, slice: Slice) {
         let len = slice.len();
-        self.pinned += slice.pinned();
+        *self.account(&slice) += slice.pinned();
         self.pieces.push_back((self.end, slice));
         self.bytes += len;
         self.end += len as u32;
     }
 
-    /// Lets go of the pieces that lie wholly before `una`.
+    /// Lets go of the pieces that lie wholly before `una`. What is acknowledged of another one has
+    /// room again at once: a writer of large pieces must not wait for the last byte of one.
     #[inline]
     pub(crate) fn acknowledge(&mut self, una: SeqNum) {
+        self.bytes = if self.end > una { (self.end - una) as usize } else { 0 };
         while let Some((start, slice)) = self.pieces.front()
             && *start + slice.len() as u32 <= una
+            && let Some((_, slice)) = self.pieces.pop_front()
         {
-            self.bytes -= slice.len();
-            self.pinned -= slice.pinned();
-            self.pieces.pop_front();
+            *self.account(&slice) -= slice.pinned();
             self.cursor = self.cursor.saturating_sub(1);
         }
     }
@@ -86,6 +109,7 @@ impl SendQueue {
         self.pieces = VecDeque::new();
         self.bytes = 0;
         self.pinned = 0;
+        self.borrowed = 0;
         self.cursor = 0;
     }
 
@@ -155,8 +179,9 @@ mod tests {
         assert_eq!(bytes(&mut queue, start.wrapping_add(3), 3), b"def");
         queue.acknowledge(SeqNum(start) + 6);
         assert_eq!(bytes(&mut queue, start.wrapping_add(6), 4), b"ghij");
-        assert_eq!(queue.charge(), 5 + PIECE_COST);
+        assert_eq!(queue.charge(), 4 + PIECE_COST);
+        assert_eq!(queue.borrowed(), 5);
         queue.acknowledge(queue.end());
-        assert_eq!(queue.charge(), 0);
+        assert_eq!(queue.charge() + queue.borrowed(), 0);
     }
 }

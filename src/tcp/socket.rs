@@ -219,7 +219,12 @@ impl Tcp {
         // Whoever has nothing in flight may always write a little: only its own ACKs wake it.
         let least = if conn.send.charge() == 0 { 2 * conn.mss as usize } else { 0 };
         let room = conn.send_buffer(cx).saturating_sub(conn.send.charge());
-        let room = room.min(cx.room().max(least));
+        let memory = if data.buffer().is_some() {
+            cx.room().min((cx.config.memory / 2).saturating_sub(conn.send.pinned()))
+        } else {
+            cx.config.borrowed.saturating_sub(cx.borrowed)
+        };
+        let room = room.min(memory.max(least));
         let n = data.len().min(room);
         if n < data.len() {
             conn.write_blocked = true;

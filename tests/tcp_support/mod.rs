@@ -13,6 +13,11 @@ use zerohop::{
     time::Instant,
 };
 
+/// Control bits.
+const FIN: u8 = 1;
+const PSH: u8 = 8;
+const CWR: u8 = 0x80;
+
 /// One IP packet.
 pub struct Packet {
     pub src: IpAddr,
@@ -30,6 +35,31 @@ impl Packet {
 
     pub fn bytes(&self) -> Vec<u8> {
         self.slices.iter().flat_map(|s| s.to_vec()).collect()
+    }
+
+    /// What a device makes of a super-segment: the line carries, and loses, single segments.
+    pub fn segments(self) -> Vec<Packet> {
+        let Some(gso) = self.gso else {
+            return vec![self];
+        };
+        let bytes = self.bytes();
+        let (header, payload) = bytes.split_at(usize::from(bytes[12] >> 4) * 4);
+        let seq = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
+        let size = usize::from(gso.size);
+        let last = payload.len().div_ceil(size) - 1;
+        let segment = |(i, piece): (usize, &[u8])| {
+            let mut header = header.to_vec();
+            header[4..8].copy_from_slice(&seq.wrapping_add((i * size) as u32).to_be_bytes());
+            if i > 0 {
+                header[13] &= !CWR;
+            }
+            if i < last {
+                header[13] &= !(FIN | PSH);
+            }
+            let slices = vec![Slice::from(header), Slice::from(piece.to_vec())];
+            Packet { gso: None, slices, ..self }
+        };
+        payload.chunks(size).enumerate().map(segment).collect()
     }
 
     /// The packet as its receiver's network layer hands it up.

@@ -137,7 +137,7 @@ impl Sim {
             host.net.room = usize::MAX;
             host.tcp.poll(&mut host.net);
             while let Some(packet) = self.hosts[from].net.sent.pop_front() {
-                self.carry(from, packet);
+                packet.segments().into_iter().for_each(|packet| self.carry(from, packet));
             }
         }
     }

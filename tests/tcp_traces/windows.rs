@@ -310,3 +310,47 @@ fn what_a_closed_application_left_does_not_wait_for_a_shut_window_for_ever() {
     assert!(closed);
     assert_eq!(t.tcp.connections(), 0);
 }
+
+#[test]
+fn acknowledged_part_of_a_large_piece_has_room_at_once() {
+    let syn = Seg { ws: Some(7), ..Trace::syn() };
+    let (mut t, id) = Trace::listening().established_by(syn);
+    let piece = Slice::from(vec![0; 256 << 10]);
+    assert_eq!(t.tcp.write(id, &mut piece.clone()), Ok(256 << 10));
+    assert_eq!(t.tcp.write(id, &mut piece.clone()), Ok(0));
+    t.poll();
+    let mut acked = 0;
+    while acked < 100_000 {
+        while let Some(seg) = t.take_sent() {
+            acked += seg.len;
+        }
+        inject!(t, ACK, seq = 1, ack = 1 + acked, win = 60_000);
+    }
+    assert_eq!(t.tcp.take_event(), Some(Event::Writable(id)));
+    let taken = t.tcp.write(id, &mut piece.clone()).unwrap();
+    assert!(taken as u32 > acked - 1000, "{taken} of {acked}");
+}
+
+#[test]
+fn data_to_send_is_bounded_by_the_memory_that_it_lies_in() {
+    let config = Config { borrowed: 100_000, memory: 40_000, ..Config::default() };
+    let (mut t, id) = Trace::listening_with(config, ListenOptions::default())
+        .established_by(Seg { win: 0, ..Trace::syn() });
+    assert_eq!(t.tcp.write(id, &mut Slice::from(vec![0; 200_000])), Ok(100_000));
+    assert_eq!(t.tcp.write(id, &mut Slice::from(vec![0; 1])), Ok(0));
+    let mut pooled = 0;
+    for _ in 0..20 {
+        let mut buf = t.net.pool.alloc().unwrap();
+        buf.append(1000);
+        pooled += t.tcp.write(id, &mut buf.freeze()).unwrap();
+    }
+    // Half of what TCP may hold of the pool, by whole buffers.
+    assert_eq!(pooled, 10_000);
+    // A closed connection gives back what it held.
+    t.tcp.abort(id);
+    t.poll();
+    while t.take_sent().is_some() {}
+    t.peer_port += 1;
+    let (mut t, id) = t.established_by(Trace::syn());
+    assert_eq!(t.tcp.write(id, &mut Slice::from(vec![0; 200_000])), Ok(100_000));
+}
