@@ -85,71 +85,106 @@ pub struct RxMeta {
 }
 
 /// Bytes in order over one or more slices: a frame, or what is left of it after its headers.
+///
+/// The first slice lies apart, since nearly everything asks for it; it is empty only when the chain
+/// is.
 #[derive(Default, Debug)]
 pub struct Chain {
-    frags: VecDeque<Slice>,
+    first: Slice,
+    rest: VecDeque<Slice>,
     len: usize,
 }
 
 impl Chain {
     /// An empty chain.
     pub const fn new() -> Chain {
-        Chain { frags: VecDeque::new(), len: 0 }
+        Chain { first: Slice::from_static(&[]), rest: VecDeque::new(), len: 0 }
     }
 
     /// Bytes in all slices together.
+    #[inline]
     pub fn len(&self) -> usize {
         self.len
     }
 
     /// Whether no byte is left.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
     /// The slices in order.
     pub fn iter(&self) -> impl Iterator<Item = &Slice> {
-        self.frags.iter()
+        let first = (self.len > 0).then_some(&self.first);
+        first.into_iter().chain(&self.rest)
     }
 
     /// The first slice, sharing its buffer; an empty one when the chain is.
     pub fn first_slice(&self) -> Slice {
-        self.frags.front().cloned().unwrap_or_default()
+        self.first.clone()
     }
 
     /// The first slice's bytes; empty when the chain is.
+    #[inline]
     pub fn first(&self) -> &[u8] {
-        self.frags.front().map_or(&[], |s| s)
+        &self.first
     }
 
     /// Adds a slice at the end; an empty one is dropped.
+    #[inline]
     pub fn push(&mut self, slice: Slice) {
-        if !slice.is_empty() {
-            self.len += slice.len();
-            self.frags.push_back(slice);
+        let n = slice.len();
+        if n == 0 {
+            return;
         }
+        if self.len == 0 {
+            self.first = slice;
+        } else {
+            self.rest.push_back(slice);
+        }
+        self.len += n;
+    }
+
+    /// Adds a slice in front.
+    fn push_front(&mut self, slice: Slice) {
+        if self.len > 0 {
+            self.rest.push_front(core::mem::take(&mut self.first));
+        }
+        self.len += slice.len();
+        self.first = slice;
     }
 
     /// Takes the first slice.
+    #[inline]
     pub fn pop(&mut self) -> Option<Slice> {
-        let slice = self.frags.pop_front()?;
+        if self.len == 0 {
+            return None;
+        }
+        let next = self.rest.pop_front().unwrap_or_default();
+        let slice = core::mem::replace(&mut self.first, next);
         self.len -= slice.len();
         Some(slice)
     }
 
     /// Drops the first `n` bytes, or all when there are fewer.
-    pub fn advance(&mut self, mut n: usize) {
-        while n > 0 {
-            let Some(first) = self.frags.front_mut() else {
-                return;
-            };
-            if first.len() > n {
-                first.advance(n);
-                self.len -= n;
-                return;
-            }
-            n -= first.len();
+    #[inline]
+    pub fn advance(&mut self, n: usize) {
+        if n < self.first.len() {
+            self.first.advance(n);
+            self.len -= n;
+        } else {
+            self.advance_over(n);
+        }
+    }
+
+    fn advance_over(&mut self, mut n: usize) {
+        while n >= self.first.len() && self.len > 0 {
+            n -= self.first.len();
             self.pop();
+        }
+        if self.len > 0 {
+            self.first.advance(n);
+            self.len -= n;
         }
     }
 
@@ -158,9 +193,7 @@ impl Chain {
         let mut head = Chain::new();
         while let Some(mut slice) = (head.len < n).then(|| self.pop()).flatten() {
             if slice.len() > n - head.len {
-                let rest = slice.split_off(n - head.len);
-                self.len += rest.len();
-                self.frags.push_front(rest);
+                self.push_front(slice.split_off(n - head.len));
             }
             head.push(slice);
         }
@@ -168,28 +201,38 @@ impl Chain {
     }
 
     /// Keeps the first `n` bytes.
+    #[inline]
     pub fn truncate(&mut self, n: usize) {
+        if self.len > n {
+            self.cut(n);
+        }
+    }
+
+    fn cut(&mut self, n: usize) {
         while self.len > n {
-            let Some(last) = self.frags.back_mut() else {
-                return;
-            };
             let excess = self.len - n;
+            let last = self.rest.back_mut().unwrap_or(&mut self.first);
             if last.len() > excess {
                 last.truncate(last.len() - excess);
                 self.len = n;
             } else {
                 self.len -= last.len();
-                self.frags.pop_back();
+                if self.rest.pop_back().is_none() {
+                    self.first = Slice::default();
+                }
             }
         }
     }
 
     /// Makes the first `n` bytes lie in one slice, by copying them when they do not (which a
     /// well-behaved device avoids); whether there are as many and `pool` had a buffer.
+    #[inline]
     pub fn pull_up(&mut self, n: usize, pool: &crate::Pool) -> bool {
-        if self.first().len() >= n {
-            return true;
-        }
+        self.first.len() >= n || self.gather(n, pool)
+    }
+
+    #[cold]
+    fn gather(&mut self, n: usize, pool: &crate::Pool) -> bool {
         if self.len < n {
             return false;
         }
@@ -201,19 +244,21 @@ impl Chain {
             let part = slice.split_to(slice.len().min(n - buf.len()));
             buf.append(part.len()).copy_from_slice(&part);
             if !slice.is_empty() {
-                self.len += slice.len();
-                self.frags.push_front(slice);
+                self.push_front(slice);
             }
         }
-        self.len += n;
-        self.frags.push_front(buf.freeze());
+        self.push_front(buf.freeze());
         true
     }
 
     /// Drops everything, keeps the capacity.
+    #[inline]
     pub fn clear(&mut self) {
-        self.frags.clear();
-        self.len = 0;
+        if self.len > 0 {
+            self.first = Slice::default();
+            self.rest.clear();
+            self.len = 0;
+        }
     }
 }
 
@@ -253,17 +298,25 @@ impl<M> FrameQueue<M> {
     }
 
     /// Adds a frame of `head` and the slices behind it.
+    #[inline]
     pub fn push(&mut self, meta: M, head: Slice, rest: impl IntoIterator<Item = Slice>) {
-        let before = self.frags.len();
+        self.begin();
         self.frags.push_back(head);
-        self.frags.extend(rest);
-        self.frames.push_back((meta, (self.frags.len() - before) as u16));
-        self.pushed += 1;
+        // One by one: `extend` sets out for many.
+        rest.into_iter().for_each(|slice| self.frags.push_back(slice));
+        self.finish(meta);
     }
 
     /// Frames ever added.
     pub(crate) fn pushed(&self) -> u64 {
         self.pushed
+    }
+
+    /// Slices, and bytes in them, of the frame added last.
+    pub(crate) fn last_size(&self) -> (usize, usize) {
+        let slices = self.frames.back().map_or(0, |(_, n)| usize::from(*n));
+        let bytes = self.frags.iter().rev().take(slices).map(|slice| slice.len()).sum();
+        (slices, bytes)
     }
 
     /// Facts and first slice of the frame added last.
@@ -282,44 +335,33 @@ impl<M> FrameQueue<M> {
     }
 
     /// Starts a frame: [`FrameQueue::add`] adds its slices, and [`FrameQueue::finish`] ends it.
+    #[inline]
     pub(crate) fn begin(&mut self) {
         self.open = self.frags.len();
     }
 
-    /// Starts a frame whose head is known last; [`FrameQueue::finish_with`] ends it.
-    pub(crate) fn begin_headless(&mut self) {
-        self.begin();
-        self.frags.push_back(Slice::default());
-    }
-
     /// Adds a slice to the frame that was begun.
+    #[inline]
     pub(crate) fn add(&mut self, slice: Slice) {
         self.frags.push_back(slice);
     }
 
     /// Slices of the frame that was begun.
+    #[inline]
     pub(crate) fn open_frags(&self) -> usize {
         self.frags.len() - self.open
     }
 
-    /// Takes back the slices that were added to the frame that was begun without its head, which
-    /// is dropped.
+    /// Takes back all slices of the frame that was begun, which is none then.
     pub(crate) fn take_open(&mut self) -> alloc::vec::Vec<Slice> {
-        let slices = self.frags.drain(self.open + 1..).collect();
-        self.abandon();
-        slices
+        self.frags.drain(self.open..).collect()
     }
 
     /// Ends the frame that was begun.
+    #[inline]
     pub(crate) fn finish(&mut self, meta: M) {
         self.frames.push_back((meta, (self.frags.len() - self.open) as u16));
         self.pushed += 1;
-    }
-
-    /// Ends the frame that was begun without its head.
-    pub(crate) fn finish_with(&mut self, meta: M, head: Slice) {
-        self.frags[self.open] = head;
-        self.finish(meta);
     }
 
     /// Drops the frame that was begun.
@@ -340,16 +382,41 @@ impl<M> FrameQueue<M> {
 
     /// Takes the next frame: its facts and its slices. Slices not taken from the iterator are
     /// dropped with it.
-    pub fn pop(&mut self) -> Option<(M, impl Iterator<Item = Slice> + '_)> {
-        let (meta, n) = self.frames.pop_front()?;
-        Some((meta, self.frags.drain(..usize::from(n))))
+    #[inline]
+    pub fn pop(&mut self) -> Option<(M, Frags<'_>)> {
+        let (meta, left) = self.frames.pop_front()?;
+        Some((meta, Frags { frags: &mut self.frags, left }))
     }
 
     /// Takes the next frame into `chain`, whose former content is dropped.
+    #[inline]
     pub fn pop_into(&mut self, chain: &mut Chain) -> Option<M> {
         let (meta, frags) = self.pop()?;
         chain.clear();
         frags.for_each(|slice| chain.push(slice));
         Some(meta)
+    }
+}
+
+/// The slices of a frame that was taken out of its queue.
+pub struct Frags<'a> {
+    frags: &'a mut VecDeque<Slice>,
+    left: u16,
+}
+
+impl Iterator for Frags<'_> {
+    type Item = Slice;
+
+    #[inline]
+    fn next(&mut self) -> Option<Slice> {
+        self.left = self.left.checked_sub(1)?;
+        self.frags.pop_front()
+    }
+}
+
+impl Drop for Frags<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        while self.next().is_some() {}
     }
 }

@@ -26,7 +26,9 @@ impl End {
             offloads,
             io_mode: "wire",
         };
-        let pool = Pool::heap(PoolConfig { count: 8192, ..PoolConfig::default() });
+        let pool = PoolConfig { count: 8192, ..PoolConfig::default() };
+        // SAFETY: a bench has one thread, as a unikernel has, whose pool is this one.
+        let pool = unsafe { Pool::heap_confined(pool) };
         let config = Config {
             addresses: vec![format!("10.0.0.{host}/24").parse().unwrap()],
             ..Config::default()

@@ -99,6 +99,8 @@ pub(crate) struct Addresses {
     own6: Vec<Ipv6Addr>,
     /// No life ends before.
     due: Option<Instant>,
+    /// Changes whenever an address does.
+    generation: u32,
 }
 
 impl Addresses {
@@ -161,6 +163,12 @@ impl Addresses {
         self.due
     }
 
+    /// Names the table as it is.
+    #[inline]
+    pub(crate) fn generation(&self) -> u32 {
+        self.generation
+    }
+
     /// Whether packets to `address` are for us alone.
     #[inline]
     pub(crate) fn is_own(&self, address: IpAddr) -> bool {
@@ -192,6 +200,7 @@ impl Addresses {
     }
 
     fn rebuild(&mut self) {
+        self.generation += 1;
         self.own4.clear();
         self.broadcast4.clear();
         self.own6.clear();

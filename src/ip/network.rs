@@ -136,7 +136,7 @@ pub trait Network {
     fn path(&self, local: Option<IpAddr>, remote: IpAddr) -> Result<Path, Unreachable>;
 
     /// Sends one packet: `head` starts with the transport header (payload bytes may follow in it),
-    /// `payload` goes behind it by reference. The network prepends its headers in `head`'s
+    /// `payload` of `len` bytes goes behind it by reference. The network prepends its headers in `head`'s
     /// headroom. A packet to a neighbour that is not resolved yet is kept and counts as sent.
     ///
     /// # Errors
@@ -146,6 +146,7 @@ pub trait Network {
         flow: &mut Flow,
         how: Outgoing,
         head: PacketBuf,
+        len: usize,
         payload: impl IntoIterator<Item = Slice>,
     ) -> Result<(), SendError>;
 

@@ -52,6 +52,8 @@ pub(crate) struct Ip {
     idents: Idents,
     train: Option<Train>,
     epoch: u32,
+    /// No timer but TCP's is due before; zero when one may have been set since that was found out.
+    pub(crate) calm_until: Instant,
 }
 
 /// Counters of what is sent.
@@ -88,6 +90,7 @@ impl Ip {
             idents: Idents::new(key),
             train: None,
             epoch: 0,
+            calm_until: Instant::ZERO,
         }
     }
 
@@ -131,6 +134,7 @@ impl Ip {
     #[inline(never)]
     pub(crate) fn changed(&mut self) {
         self.epoch = self.epoch.wrapping_add(1);
+        self.calm_until = Instant::ZERO;
         self.neighbors.invalidate();
     }
 
@@ -263,6 +267,7 @@ impl Output<'_> {
     }
 
     /// The hardware address of the next hop, or a verdict.
+    #[inline(never)]
     fn resolve(&mut self, flow: &mut Flow) -> Result<Result<MacAddr, IpAddr>, SendError> {
         if let Some(mac) = self.ip.neighbors.cached(flow.cache, self.now) {
             return Ok(Ok(mac));
@@ -285,6 +290,8 @@ impl Output<'_> {
             self.ip.stats.no_route += 1;
             return Err(SendError::Unreachable);
         };
+        // It may set a timer.
+        self.ip.calm_until = Instant::ZERO;
         let (lookup, cache) = self.ip.neighbors.lookup(hop, self.now);
         flow.cache = cache;
         Ok(match lookup {
@@ -296,6 +303,119 @@ impl Output<'_> {
                 Err(hop)
             }
         })
+    }
+}
+
+impl Output<'_> {
+    /// Puts the headers of the layers below in front of a packet with `len` bytes behind `head`;
+    /// `None` when it cannot leave as one frame now.
+    fn begin(
+        &mut self,
+        flow: &mut Flow,
+        how: &Outgoing,
+        head: &mut PacketBuf,
+        len: usize,
+    ) -> Result<Option<TxMeta>, SendError> {
+        if self.room() == 0 {
+            return Err(SendError::Full);
+        }
+        let (ethertype, ip_len) = match (flow.local, flow.remote) {
+            (IpAddr::V4(_), IpAddr::V4(_)) => (EtherType::Ipv4, ipv4::HEADER_LEN),
+            (IpAddr::V6(_), IpAddr::V6(_)) => (EtherType::Ipv6, ipv6::HEADER_LEN),
+            _ => {
+                self.ip.stats.no_route += 1;
+                return Err(SendError::Unreachable);
+            }
+        };
+        let mac = match self.ip.neighbors.cached(flow.cache, self.now) {
+            Some(mac) => mac,
+            None => match self.resolve(flow)? {
+                Ok(mac) => mac,
+                Err(_) => return Ok(None),
+            },
+        };
+        let len = head.len() + len;
+        if how.gso.is_none() && len + ip_len > self.ip.path_mtu(flow.remote, self.now).into() {
+            return Ok(None);
+        }
+        let bytes = head.prepend(ethernet::HEADER_LEN + ip_len);
+        let (link, bytes) = bytes.split_at_mut(ethernet::HEADER_LEN);
+        link.copy_from_slice(ethernet::Header::new(mac, self.ip.mac, ethertype).as_bytes());
+        self.write_header(flow, how, len, bytes);
+        self.ip.stats.sent += 1;
+        let csum = how.csum_offset.map(|offset| PartialCsum {
+            start: (ethernet::HEADER_LEN + ip_len) as u16,
+            offset,
+        });
+        Ok(Some(TxMeta { csum, gso: how.gso }))
+    }
+
+    /// Ends the frame that was begun in the queue.
+    fn end(&mut self, flow: &Flow, how: &Outgoing, meta: TxMeta) -> Result<(), SendError> {
+        if self.tx.open_frags() > MAX_SLICES + 1 {
+            self.gather_open()?;
+        }
+        self.tx.finish(meta);
+        self.ip.train = None;
+        if how.protocol == udp::PROTOCOL
+            && let Some(csum) = meta.csum
+            && self.ip.offloads.contains(Offloads::USO)
+        {
+            self.begin_train(flow, csum.start.into());
+        }
+        Ok(())
+    }
+
+    /// Datagrams may join the one that was queued last.
+    #[cold]
+    fn begin_train(&mut self, flow: &Flow, transport: usize) {
+        let epoch = self.ip.epoch;
+        let (slices, len) = self.tx.last_size();
+        let Some((_, head)) = self.tx.last_mut() else { return };
+        let Some(ports) = head.get(transport..).and_then(udp::ports) else { return };
+        let size = (len - transport - udp::HEADER_LEN, slices - 1);
+        self.ip.train = Some(Train::new(flow, ports, epoch, size, self.tx));
+    }
+
+    /// Puts the slices of the open frame together: they are more than a device takes.
+    #[cold]
+    fn gather_open(&mut self) -> Result<(), SendError> {
+        let mut slices = self.tx.take_open();
+        let rest = slices.split_off(1);
+        let rest = self.ip.gathered(rest).ok_or(SendError::Full)?;
+        slices.into_iter().chain(rest).for_each(|slice| self.tx.add(slice));
+        Ok(())
+    }
+
+    /// Sends a packet that has to wait for its neighbour, or is longer than the path carries.
+    #[cold]
+    fn detour(
+        &mut self,
+        flow: &mut Flow,
+        how: &Outgoing,
+        mut head: PacketBuf,
+        mut rest: Vec<Slice>,
+    ) -> Result<(), SendError> {
+        let hop = self.resolve(flow)?;
+        let ip_len = if flow.remote.is_ipv4() { ipv4::HEADER_LEN } else { ipv6::HEADER_LEN };
+        let len = head.len() + rest.iter().map(|slice| slice.len()).sum::<usize>();
+        let mtu = usize::from(self.ip.path_mtu(flow.remote, self.now));
+        let Err(waits_for) = hop else { return self.fragment(flow, how, hop, head, rest) };
+        if how.gso.is_none() && len + ip_len > mtu {
+            return self.fragment(flow, how, hop, head, rest);
+        }
+        if rest.len() > MAX_SLICES {
+            rest = self.ip.gathered(rest).ok_or(SendError::Full)?;
+        }
+        let start = (ethernet::HEADER_LEN + ip_len) as u16;
+        let csum = how.csum_offset.map(|offset| PartialCsum { start, offset });
+        let meta = TxMeta { csum, gso: how.gso };
+        head.prepend(ip_len);
+        self.write_header(flow, how, len, &mut head);
+        if !self.ip.neighbors.wait(waits_for, Pending { meta, head, rest }) {
+            self.ip.stats.neighbor_lost += 1;
+        }
+        Ok(())
     }
 }
 
@@ -417,6 +537,7 @@ impl Network for Output<'_> {
         &self.ip.pool
     }
 
+    #[inline]
     fn room(&self) -> usize {
         QUEUE.saturating_sub(self.tx.len())
     }
@@ -431,85 +552,22 @@ impl Network for Output<'_> {
         Ok(Path { local, mtu: self.ip.path_mtu(remote, self.now) })
     }
 
+    #[inline]
     fn transmit(
         &mut self,
         flow: &mut Flow,
         how: Outgoing,
         mut head: PacketBuf,
+        len: usize,
         payload: impl IntoIterator<Item = Slice>,
     ) -> Result<(), SendError> {
-        if self.room() == 0 {
-            return Err(SendError::Full);
-        }
-        let (ethertype, ip_len) = match (flow.local, flow.remote) {
-            (IpAddr::V4(_), IpAddr::V4(_)) => (EtherType::Ipv4, ipv4::HEADER_LEN),
-            (IpAddr::V6(_), IpAddr::V6(_)) => (EtherType::Ipv6, ipv6::HEADER_LEN),
-            _ => {
-                self.ip.stats.no_route += 1;
-                return Err(SendError::Unreachable);
-            }
+        let Some(meta) = self.begin(flow, &how, &mut head, len)? else {
+            return self.detour(flow, &how, head, payload.into_iter().collect());
         };
-        let hop = self.resolve(flow)?;
-        let mtu = self.ip.path_mtu(flow.remote, self.now);
-        let most = if how.gso.is_some() { usize::MAX } else { usize::from(mtu) - ip_len };
-        let mut meta = TxMeta { csum: None, gso: how.gso };
-        if let Some(offset) = how.csum_offset {
-            meta.csum = Some(PartialCsum { start: (ethernet::HEADER_LEN + ip_len) as u16, offset });
-        }
-        // The payload's length is not known before it is walked; the header is written last.
-        let mut len = head.len();
-        head.prepend(ip_len);
-        match hop {
-            Ok(mac) => {
-                head.prepend(ethernet::HEADER_LEN);
-                let header = ethernet::Header::new(mac, self.ip.mac, ethertype);
-                head[..ethernet::HEADER_LEN].copy_from_slice(header.as_bytes());
-                self.tx.begin_headless();
-                for slice in payload {
-                    len += slice.len();
-                    self.tx.add(slice);
-                }
-                if len > most || self.tx.open_frags() > MAX_SLICES + 1 {
-                    let rest = self.tx.take_open();
-                    head.advance(ethernet::HEADER_LEN + ip_len);
-                    if len <= most {
-                        let rest = self.ip.gathered(rest).ok_or(SendError::Full)?;
-                        return self.transmit(flow, how, head, rest);
-                    }
-                    return self.fragment(flow, &how, Ok(mac), head, rest);
-                }
-                self.write_header(flow, &how, len, &mut head[ethernet::HEADER_LEN..]);
-                self.ip.stats.sent += 1;
-                let transport = &head[ethernet::HEADER_LEN + ip_len..];
-                let ports = udp::ports(transport).filter(|_| {
-                    how.protocol == udp::PROTOCOL
-                        && how.csum_offset.is_some()
-                        && self.ip.offloads.contains(Offloads::USO)
-                });
-                let slices = self.tx.open_frags() - 1;
-                self.tx.finish_with(meta, head.freeze());
-                self.ip.train = ports.map(|ports| {
-                    let size = (len - udp::HEADER_LEN, slices);
-                    Train::new(flow, ports, self.ip.epoch, size, self.tx)
-                });
-            }
-            Err(hop) => {
-                let mut rest: Vec<Slice> = payload.into_iter().collect();
-                len += rest.iter().map(|slice| slice.len()).sum::<usize>();
-                if len > most {
-                    head.advance(ip_len);
-                    return self.fragment(flow, &how, Err(hop), head, rest);
-                }
-                if rest.len() > MAX_SLICES {
-                    rest = self.ip.gathered(rest).ok_or(SendError::Full)?;
-                }
-                self.write_header(flow, &how, len, &mut head);
-                if !self.ip.neighbors.wait(hop, Pending { meta, head, rest }) {
-                    self.ip.stats.neighbor_lost += 1;
-                }
-            }
-        }
-        Ok(())
+        self.tx.begin();
+        self.tx.add(head.freeze());
+        payload.into_iter().for_each(|slice| self.tx.add(slice));
+        self.end(flow, &how, meta)
     }
 
     fn join<'a>(

@@ -14,6 +14,7 @@ use core::net::{IpAddr, Ipv4Addr};
 
 impl Stack {
     pub(super) fn arp(&mut self, now: Instant, packet: &mut Chain, tx: &mut TxQueue) {
+        self.stir();
         let contiguous = packet.pull_up(LEN, &self.ip.pool);
         let Some(arp) = Some(packet.first()).filter(|_| contiguous).and_then(Arp::parse) else {
             self.stats.dropped_arp += 1;

@@ -270,6 +270,6 @@ impl Stack {
             gso: None,
         };
         // What is not sent is sent again.
-        let _ = net.transmit(&mut Flow::new(from.into(), to.into()), how, head, []);
+        let _ = net.transmit(&mut Flow::new(from.into(), to.into()), how, head, 0, []);
     }
 }

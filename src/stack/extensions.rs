@@ -99,6 +99,7 @@ impl Stack {
         about: &mut Packet<'_>,
         packet: &mut Chain,
     ) -> Result<Option<u8>, Refused> {
+        self.stir();
         packet.pull_up(extension::FRAGMENT_LEN, &self.ip.pool);
         let header = Fragment::parse(packet.first()).ok_or(Refused::Short)?;
         packet.advance(extension::FRAGMENT_LEN);

@@ -61,6 +61,7 @@ impl Stack {
         message: &mut Chain,
         tx: &mut TxQueue,
     ) {
+        self.stir();
         message.pull_up(HEADER_LEN.min(message.len()), &self.ip.pool);
         let mut sum = Checksum::new();
         message.iter().for_each(|slice| sum.add(slice));
@@ -105,8 +106,9 @@ impl Stack {
         head.append(HEADER_LEN).copy_from_slice(reply.as_bytes());
         let mut flow = Flow::new(packet.local, packet.remote);
         let mut net = Output { ip: &mut self.ip, tx, now };
+        let len = message.len();
         let data = core::iter::from_fn(|| message.pop());
-        if net.transmit(&mut flow, outgoing(), head, data).is_ok() {
+        if net.transmit(&mut flow, outgoing(), head, len, data).is_ok() {
             self.stats.icmp_echoes += 1;
         }
     }
@@ -201,7 +203,7 @@ impl Stack {
         fill_checksum(&mut head);
         let mut flow = Flow::new(local.into(), remote.into());
         let mut net = Output { ip: &mut self.ip, tx, now };
-        if net.transmit(&mut flow, outgoing(), head, []).is_ok() {
+        if net.transmit(&mut flow, outgoing(), head, 0, []).is_ok() {
             self.stats.icmp_errors_out += 1;
         }
     }

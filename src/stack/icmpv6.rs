@@ -56,6 +56,7 @@ impl Stack {
         message: &mut Chain,
         tx: &mut TxQueue,
     ) {
+        self.stir();
         message.pull_up(HEADER_LEN.min(message.len()), &self.ip.pool);
         let Ok((header, _)) = Header::ref_from_prefix(message.first()) else {
             self.stats.dropped_icmp += 1;
@@ -108,8 +109,9 @@ impl Stack {
         head.append(HEADER_LEN).copy_from_slice(reply.as_bytes());
         let mut flow = Flow::new(local.into(), ip.src.into());
         let mut net = Output { ip: &mut self.ip, tx, now };
+        let len = message.len();
         let data = core::iter::from_fn(|| message.pop());
-        if net.transmit(&mut flow, outgoing(), head, data).is_ok() {
+        if net.transmit(&mut flow, outgoing(), head, len, data).is_ok() {
             self.stats.icmp_echoes += 1;
         }
     }
@@ -214,7 +216,7 @@ impl Stack {
         head.append(HEADER_LEN).copy_from_slice(header.as_bytes());
         let mut flow = Flow::new(local.into(), ip.src.into());
         let mut net = Output { ip: &mut self.ip, tx, now };
-        if net.transmit(&mut flow, outgoing(), head, [quote]).is_ok() {
+        if net.transmit(&mut flow, outgoing(), head, quote.len(), [quote]).is_ok() {
             self.stats.icmp_errors_out += 1;
         }
     }

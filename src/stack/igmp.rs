@@ -23,6 +23,7 @@ const TOS: u8 = 0xc0;
 
 impl Stack {
     pub(super) fn igmp(&mut self, now: Instant, ttl: u8, message: &mut Chain) {
+        self.stir();
         message.pull_up(LEN.min(message.len()), &self.ip.pool);
         let mut sum = Checksum::new();
         message.iter().for_each(|slice| sum.add(slice));

@@ -23,7 +23,7 @@ impl Stack {
     pub(super) fn ipv4(
         &mut self,
         now: Instant,
-        to: MacAddr,
+        (to, from): (MacAddr, MacAddr),
         meta: &RxMeta,
         packet: &mut Chain,
         tx: &mut TxQueue,
@@ -79,9 +79,9 @@ impl Stack {
             self.fragment4(now, &header, cast, packet, tx);
             return;
         }
-        // TCP answers with segments of its own, never with an ICMP error.
-        let quote = (header.protocol != tcp::PROTOCOL).then(|| Quote::of(packet.first()));
-        packet.advance(header.header_len);
+        if unicast {
+            self.familiar.note((to, from), &header, &self.ip.addresses);
+        }
         let incoming = Incoming {
             local: dst.into(),
             remote: src.into(),
@@ -89,7 +89,23 @@ impl Stack {
             csum: meta.csum,
             gso: meta.gso,
         };
-        self.deliver4(now, &header, &incoming, cast, quote.as_ref(), packet, tx);
+        self.deliver_whole4(now, &header, &incoming, cast, packet, tx);
+    }
+
+    /// Hands a packet that is no fragment to its protocol.
+    pub(super) fn deliver_whole4(
+        &mut self,
+        now: Instant,
+        header: &Header,
+        incoming: &Incoming,
+        cast: Cast,
+        packet: &mut Chain,
+        tx: &mut TxQueue,
+    ) {
+        // TCP answers with segments of its own, never with an ICMP error.
+        let quote = (header.protocol != tcp::PROTOCOL).then(|| Quote::of(packet.first()));
+        packet.advance(header.header_len);
+        self.deliver4(now, header, incoming, cast, quote.as_ref(), packet, tx);
     }
 
     fn fragment4(
@@ -100,6 +116,7 @@ impl Stack {
         packet: &mut Chain,
         tx: &mut TxQueue,
     ) {
+        self.stir();
         let (local, remote) = (header.dst.into(), header.src.into());
         let fragment = Fragment {
             key: Key { local, remote, ident: header.ident.into(), protocol: header.protocol },
@@ -138,6 +155,10 @@ impl Stack {
             wire::udp::PROTOCOL => {
                 packet.pull_up(wire::udp::HEADER_LEN, &self.ip.pool);
                 let verdict = self.udp.receive(incoming, cast, packet, &self.ip.pool);
+                if self.dhcp.is_some() {
+                    // The client has a socket too.
+                    self.stir();
+                }
                 if verdict == udp::Verdict::NoPort {
                     self.unreachable(now, header, icmpv4::code::PORT, quote, tx);
                 }
@@ -180,7 +201,11 @@ pub(super) struct Quote {
 impl Quote {
     const MAX: usize = 68;
 
+    #[inline]
     fn of(first: &[u8]) -> Quote {
+        if let Some(bytes) = first.first_chunk() {
+            return Quote { bytes: *bytes, len: Quote::MAX };
+        }
         let len = first.len().min(Quote::MAX);
         let mut bytes = [0; Quote::MAX];
         bytes[..len].copy_from_slice(&first[..len]);

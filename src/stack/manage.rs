@@ -63,6 +63,7 @@ impl Stack {
     /// # Errors
     /// [`TableError`]; nothing changed then.
     pub fn add_address(&mut self, now: Instant, address: Address) -> Result<(), TableError> {
+        self.stir();
         match address.cidr.address {
             IpAddr::V6(_) => self.add_ipv6(now, address, 0),
             IpAddr::V4(new) => {
@@ -121,6 +122,7 @@ impl Stack {
 
     /// Removes an address, and the route to its network if no other is in it; whether it was ours.
     pub fn remove_address(&mut self, address: IpAddr) -> bool {
+        self.stir();
         let Some(removed) = self.ip.addresses.remove(address) else { return false };
         match address {
             IpAddr::V4(address) => self.ip.conflicts.forget(address),
@@ -148,6 +150,7 @@ impl Stack {
     /// # Errors
     /// [`TableError`]; nothing changed then.
     pub fn add_route(&mut self, route: Route) -> Result<(), TableError> {
+        self.stir();
         self.ip.routes.add(route)?;
         self.ip.changed();
         Ok(())
@@ -155,6 +158,7 @@ impl Stack {
 
     /// Removes the route to `prefix` by `via`; whether it was there.
     pub fn remove_route(&mut self, prefix: Cidr, via: Option<IpAddr>) -> bool {
+        self.stir();
         let removed = self.ip.routes.remove(prefix, via);
         self.ip.changed();
         removed
@@ -197,6 +201,7 @@ impl Stack {
     /// # Errors
     /// [`TableError`] when it is no group, or there are too many.
     pub fn join_group(&mut self, now: Instant, group: IpAddr) -> Result<(), TableError> {
+        self.stir();
         if self.ip.groups.join(group)? {
             self.group_changed(now, group, true);
         }
@@ -205,6 +210,7 @@ impl Stack {
 
     /// Takes one join back.
     pub fn leave_group(&mut self, now: Instant, group: IpAddr) {
+        self.stir();
         if self.ip.groups.leave(group) {
             self.group_changed(now, group, false);
         }

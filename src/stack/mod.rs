@@ -5,6 +5,7 @@ mod arp;
 mod config;
 mod dhcp;
 mod extensions;
+mod familiar;
 mod icmpv4;
 mod icmpv6;
 mod igmp;
@@ -51,6 +52,7 @@ pub struct Stack {
     pub udp: Udp,
     ip: Ip,
     chain: Chain,
+    familiar: familiar::Familiar,
     reassembly: Reassembly,
     igmp: Igmp,
     random: ChaCha20Rng,
@@ -84,6 +86,7 @@ impl Stack {
             udp: Udp::new(pool.config().bytes() / 4, &seed),
             ip: Ip::new(info.mac, mtu, info.offloads, pool, key(&seed, b"identification")),
             chain: Chain::new(),
+            familiar: familiar::Familiar::default(),
             reassembly: Reassembly::default(),
             igmp: Igmp::default(),
             stats: Stats::default(),
@@ -104,14 +107,17 @@ impl Stack {
     pub fn receive(&mut self, now: Instant, rx: &mut RxQueue, tx: &mut TxQueue) {
         let mut chain = core::mem::take(&mut self.chain);
         while let Some(meta) = rx.pop_into(&mut chain) {
-            self.frame(now, &meta, &mut chain, tx);
+            self.stats.frames += 1;
+            match self.familiar.takes(&self.ip.addresses, &chain) {
+                Some(header) => self.familiar4(now, &header, &meta, &mut chain, tx),
+                None => self.frame(now, &meta, &mut chain, tx),
+            }
         }
         chain.clear();
         self.chain = chain;
     }
 
     fn frame(&mut self, now: Instant, meta: &RxMeta, frame: &mut Chain, tx: &mut TxQueue) {
-        self.stats.frames += 1;
         let Ok((header, _)) = ethernet::Header::ref_from_prefix(frame.first()) else {
             self.stats.dropped_ethernet += 1;
             return;
@@ -124,7 +130,7 @@ impl Stack {
         }
         frame.advance(ethernet::HEADER_LEN);
         match ethertype {
-            Some(EtherType::Ipv4) => self.ipv4(now, dst, meta, frame, tx),
+            Some(EtherType::Ipv4) => self.ipv4(now, (dst, src), meta, frame, tx),
             Some(EtherType::Arp) => self.arp(now, frame, tx),
             Some(EtherType::Ipv6) if self.ndp.config.enabled => {
                 self.ipv6(now, dst, meta, frame, tx)
@@ -135,6 +141,15 @@ impl Stack {
 
     /// Runs the timers that are due and sends what may be sent.
     pub fn poll(&mut self, now: Instant, tx: &mut TxQueue) {
+        if now >= self.ip.calm_until {
+            self.poll_slowly(now, tx);
+        }
+        self.tcp.poll(&mut Output { ip: &mut self.ip, tx, now });
+    }
+
+    /// Serves everything but TCP. What may set a timer there calls [`Stack::stir`].
+    #[inline(never)]
+    fn poll_slowly(&mut self, now: Instant, tx: &mut TxQueue) {
         self.expire(now);
         self.poll_dhcp(now, tx);
         self.mld_poll(now, tx);
@@ -143,11 +158,26 @@ impl Stack {
         self.expire_fragments(now, tx);
         self.poll_conflicts(now, tx);
         self.poll_igmp(now, tx);
-        self.tcp.poll(&mut Output { ip: &mut self.ip, tx, now });
+        self.ip.calm_until = self.slow_due().unwrap_or(Instant::NEVER);
+    }
+
+    /// A timer of the slow ones may have been set: they are looked at again.
+    pub(crate) fn stir(&mut self) {
+        self.ip.calm_until = Instant::ZERO;
     }
 
     /// When [`Stack::poll`] has something to do; in the past when it has already.
     pub fn poll_at(&self) -> Option<Instant> {
+        let slow = match self.ip.calm_until {
+            Instant::ZERO => self.slow_due(),
+            Instant::NEVER => None,
+            at => Some(at),
+        };
+        [slow, self.tcp.poll_at()].into_iter().flatten().min()
+    }
+
+    #[inline(never)]
+    fn slow_due(&self) -> Option<Instant> {
         let ip = &self.ip;
         let due = [
             ip.neighbors.poll_at(),
@@ -159,7 +189,6 @@ impl Stack {
             self.igmp.poll_at(),
             self.ndp.poll_at(),
             self.mld.poll_at(),
-            self.tcp.poll_at(),
             self.dhcp_poll_at(),
         ];
         due.into_iter().flatten().min()

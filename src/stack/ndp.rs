@@ -145,7 +145,7 @@ impl Stack {
         };
         let mut flow = Flow::new(src.into(), dst.into());
         // One that finds no room is lost like any other packet.
-        let _ = Output { ip: &mut self.ip, tx, now }.transmit(&mut flow, how, head, []);
+        let _ = Output { ip: &mut self.ip, tx, now }.transmit(&mut flow, how, head, 0, []);
     }
 
     /// RFC 4861, sections 7.1.2 and 7.2.5.

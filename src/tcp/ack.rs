@@ -218,13 +218,13 @@ impl Conn {
         let rack = &mut self.recovery.rack;
         let min_rtt = self.rtt.min();
         let mut resent = false;
-        self.board.acknowledge(ack, |sent, n| {
+        self.board.acknowledge(ack, self.mss, |sent| {
             if sent.mark.contains(Mark::SACKED) {
                 return;
             }
             // A SYN says nothing about how much the path carries.
             if !sent.mark.contains(Mark::SYN) {
-                sampler.segment(sent, n);
+                sampler.segment(sent, sent.len);
             }
             rack.delivered(sent, now, min_rtt, too_early);
             if sent.mark.contains(Mark::EVER_RESENT) {

@@ -7,7 +7,10 @@ use crate::{
     ip::{Ecn, Flow, Incoming, Network, Outgoing, SendError},
     wire::{
         checksum::Checksum,
-        tcp::{CHECKSUM_OFFSET, Flags, HEADER_LEN, Header, PROTOCOL, SeqNum, TcpOptions},
+        tcp::{
+            CHECKSUM_OFFSET, Flags, HEADER_LEN, Header, PROTOCOL, SeqNum, TIMESTAMPS_LEN,
+            TcpOptions, Timestamps,
+        },
     },
 };
 
@@ -17,9 +20,8 @@ pub(crate) const MAX_PIECES: usize = 32;
 const SMALL: usize = 256;
 
 /// A segment to send.
-pub(crate) struct Out<'a> {
+pub(crate) struct Out {
     pub(crate) header: Header,
-    pub(crate) options: &'a TcpOptions,
     pub(crate) ecn: Ecn,
     /// Cut into segments of this payload by the device.
     pub(crate) gso_size: Option<u16>,
@@ -28,29 +30,71 @@ pub(crate) struct Out<'a> {
 }
 
 /// Sends a segment; returns how many payload bytes were copied for it.
-#[inline]
 pub(crate) fn transmit<N: Network>(
     net: &mut N,
     flow: &mut Flow,
-    out: Out<'_>,
+    out: &Out,
+    options: &TcpOptions,
     payload: Option<Range<'_>>,
 ) -> Result<usize, SendError> {
-    let mut header = out.header;
-    let header_len = HEADER_LEN + out.options.encoded_len();
-    header.header_len = header_len as u8;
-    // Whatever goes out now keeps a connection alive: it may use the reserve.
-    let Some(mut head) = net.pool().alloc().or_else(|| net.pool().alloc_reserved()) else {
-        return Err(SendError::Full);
-    };
+    let mut head = buffer(net)?;
+    let header_len = HEADER_LEN + options.encoded_len();
     let bytes = head.append(header_len);
-    header.write(bytes);
+    Header { header_len: header_len as u8, ..out.header }.write(bytes);
     if header_len > HEADER_LEN {
-        out.options.write(&mut bytes[HEADER_LEN..]);
+        options.write(&mut bytes[HEADER_LEN..]);
     }
-    let mut rest = payload;
-    let copied = rest.as_mut().map_or(0, |rest| coalesce(&mut head, rest));
-    let len = head.len() + rest.as_ref().map_or(0, Range::bytes);
-    let mut sum = out.pseudo.with_len(len);
+    finish(net, flow, out, head, payload)
+}
+
+/// Likewise, for a segment whose only option is the timestamp, if any.
+#[inline]
+pub(crate) fn transmit_plain<N: Network>(
+    net: &mut N,
+    flow: &mut Flow,
+    out: &Out,
+    timestamps: Option<Timestamps>,
+    payload: Option<Range<'_>>,
+) -> Result<usize, SendError> {
+    let mut head = buffer(net)?;
+    match timestamps {
+        Some(timestamps) => {
+            let bytes = head.append(HEADER_LEN + TIMESTAMPS_LEN);
+            let (fixed, option) = bytes.split_at_mut(HEADER_LEN);
+            let header_len = (HEADER_LEN + TIMESTAMPS_LEN) as u8;
+            Header { header_len, ..out.header }.write(fixed);
+            option.copy_from_slice(&timestamps.encode());
+        }
+        None => {
+            let header = Header { header_len: HEADER_LEN as u8, ..out.header };
+            header.write(head.append(HEADER_LEN));
+        }
+    }
+    finish(net, flow, out, head, payload)
+}
+
+/// Whatever goes out now keeps a connection alive: it may use the reserve.
+#[inline]
+fn buffer<N: Network>(net: &N) -> Result<PacketBuf, SendError> {
+    let buffer = net.pool().alloc();
+    buffer.or_else(|| net.pool().alloc_reserved()).ok_or(SendError::Full)
+}
+
+/// Adds the payload and the checksum behind a header that is written, and sends.
+#[inline]
+fn finish<N: Network>(
+    net: &mut N,
+    flow: &mut Flow,
+    out: &Out,
+    mut head: PacketBuf,
+    mut rest: Option<Range<'_>>,
+) -> Result<usize, SendError> {
+    let copied = match &mut rest {
+        Some(rest) if rest.first_bytes() < SMALL => coalesce(&mut head, rest),
+        _ => 0,
+    };
+    let behind = rest.as_ref().map_or(0, Range::bytes);
+    let mut sum = out.pseudo.with_len(head.len() + behind);
     let offloaded = net.offloads().contains(Offloads::TX_CSUM);
     let checksum = if offloaded {
         sum.partial()
@@ -66,7 +110,7 @@ pub(crate) fn transmit<N: Network>(
     let gso = out.gso_size.map(|size| Gso {
         kind: if flow.remote.is_ipv4() { GsoKind::Tcp4 } else { GsoKind::Tcp6 },
         size,
-        ecn: header.flags.contains(Flags::CWR),
+        ecn: out.header.flags.contains(Flags::CWR),
     });
     let how = Outgoing {
         protocol: PROTOCOL,
@@ -77,7 +121,7 @@ pub(crate) fn transmit<N: Network>(
         gso,
     };
     let slices = rest.into_iter().flatten().map(|(slice, part)| whole_or_part(slice, part));
-    net.transmit(flow, how, head, slices)?;
+    net.transmit(flow, how, head, behind, slices)?;
     Ok(copied)
 }
 
@@ -88,7 +132,7 @@ fn whole_or_part(slice: &Slice, part: core::ops::Range<usize>) -> Slice {
 
 /// Copies a run of small pieces behind the header, if it begins with two or more: a descriptor
 /// each would cost more.
-#[inline]
+#[inline(never)]
 fn coalesce(head: &mut PacketBuf, rest: &mut Range<'_>) -> usize {
     let mut ahead = rest.clone();
     let small = |piece: Option<(&Slice, core::ops::Range<usize>)>| {
@@ -111,7 +155,13 @@ fn coalesce(head: &mut PacketBuf, rest: &mut Range<'_>) -> usize {
 }
 
 /// How many of the range's bytes fit into one segment's pieces.
+#[inline]
 pub(crate) fn fitting(range: Range<'_>) -> usize {
+    if range.first_bytes() == range.bytes() { range.bytes() } else { fitting_pieces(range) }
+}
+
+#[inline(never)]
+fn fitting_pieces(range: Range<'_>) -> usize {
     let mut bytes = 0;
     let mut pieces = 0;
     let mut small_run = true;
@@ -159,7 +209,8 @@ pub(crate) fn stateless<N: Network>(
     options: &TcpOptions,
 ) {
     let pseudo = Checksum::pseudo_header(packet.local, packet.remote, PROTOCOL, 0);
-    let out = Out { header, options, ecn: Ecn::NotEct, gso_size: None, pseudo };
+    let out = Out { header, ecn: Ecn::NotEct, gso_size: None, pseudo };
+    let mut flow = Flow::new(packet.local, packet.remote);
     // One that finds no room is lost like any other packet.
-    let _ = transmit(net, &mut Flow::new(packet.local, packet.remote), out, None);
+    let _ = transmit(net, &mut flow, &out, options, None);
 }

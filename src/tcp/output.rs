@@ -99,8 +99,7 @@ impl Conn {
         if !self.reset_queued {
             return Err(Stop::Nothing);
         }
-        let options = TcpOptions { timestamps: self.timestamps(cx), ..TcpOptions::default() };
-        self.transmit(cx, net, self.snd_nxt, Flags::RST | Flags::ACK, &options, None)?;
+        self.transmit(cx, net, self.snd_nxt, Flags::RST | Flags::ACK, None, None)?;
         cx.stats.resets_out += 1;
         self.reset_queued = false;
         Err(Stop::Nothing)
@@ -109,7 +108,7 @@ impl Conn {
     fn output_syn<N: Network>(&mut self, cx: &mut Core, net: &mut N) -> Result<(), Stop> {
         let options = self.syn_options(cx, net);
         if self.board.is_empty() {
-            self.transmit(cx, net, self.iss, self.syn_flags(), &options, None)?;
+            self.transmit(cx, net, self.iss, self.syn_flags(), Some(&options), None)?;
             self.snd_nxt = self.iss + 1;
             let sent = self.snapshot(self.iss, 1, Mark::SYN, cx.now);
             self.board.push(sent);
@@ -117,7 +116,7 @@ impl Conn {
             return Ok(());
         }
         if let Some((index, _)) = self.board.next_lost() {
-            self.transmit(cx, net, self.iss, self.syn_flags(), &options, None)?;
+            self.transmit(cx, net, self.iss, self.syn_flags(), Some(&options), None)?;
             cx.stats.retransmits += 1;
             self.retransmits += 1;
             let sent = self.snapshot(self.iss, 1, Mark::SYN, cx.now);
@@ -203,6 +202,9 @@ impl Conn {
         net: &mut N,
         seq: SeqNum,
     ) -> Result<(), Stop> {
+        if self.dsack.is_none() && self.recv.in_order() {
+            return Ok(self.transmit(cx, net, seq, Flags::ACK, None, None)?);
+        }
         let mut options = TcpOptions { timestamps: self.timestamps(cx), ..TcpOptions::default() };
         if self.sack_ok {
             // RFC 2883, section 4: a duplicate is reported first, and once.
@@ -216,7 +218,7 @@ impl Conn {
                 options.sack.truncate(3);
             }
         }
-        self.transmit(cx, net, seq, Flags::ACK, &options, None)?;
+        self.transmit(cx, net, seq, Flags::ACK, Some(&options), None)?;
         self.dsack = None;
         Ok(())
     }
@@ -379,7 +381,11 @@ impl Conn {
 
     /// Sender's silly window avoidance and Nagle (RFC 9293, 3.8.6.2.1 and 3.7.4): how much of
     /// `len` bytes goes now; zero to wait.
+    #[inline]
     fn whole_segments(&self, len: u32, data: u32, fin: bool) -> u32 {
+        if len == self.mss {
+            return len;
+        }
         let whole = len / self.mss * self.mss;
         if len == whole {
             return len;
@@ -437,7 +443,12 @@ impl Conn {
             mark |= Mark::APP_LIMITED;
         }
         let sent = self.snapshot(seq, total, mark, cx.now);
-        self.board.push(sent);
+        if self.is_probing_mtu() {
+            // The probe's own fate is asked for.
+            self.board.push(sent);
+        } else {
+            self.board.append(sent, self.mss);
+        }
         self.snd_nxt += total;
         self.delivery.last_sent_at = cx.now;
         cx.stats.bytes_out += u64::from(len);
@@ -456,7 +467,13 @@ impl Conn {
 
     /// RFC 9293, 3.8.6.1: at least one byte beyond the window.
     fn send_window_probe<N: Network>(&mut self, cx: &mut Core, net: &mut N) -> Result<(), Stop> {
-        if let Some(front) = self.board.front().copied() {
+        if let Some(mut front) = self.board.front().copied() {
+            if front.len > self.mss {
+                // The other segments stay what the peer may report as received.
+                self.board.split(0, self.mss);
+                front.len = self.mss;
+                front.mark.remove(Mark::FIN);
+            }
             return self.resend(cx, net, 0, front, 1);
         }
         let data = self.unsent().saturating_sub(u32::from(self.fin_queued));
@@ -517,8 +534,7 @@ impl Conn {
         len: u32,
         ecn: Ecn,
     ) -> Result<(), SendError> {
-        let options = TcpOptions { timestamps: self.timestamps(cx), ..TcpOptions::default() };
-        self.transmit(cx, net, seq, flags, &options, Some((len, ecn)))?;
+        self.transmit(cx, net, seq, flags, None, Some((len, ecn)))?;
         if let Some(rate) = self.controller.pacing_rate() {
             let nanos = u64::from(len) * 1_000_000_000 / rate.max(1);
             self.pace_at = self.pace_at.max(cx.now) + Duration::from_nanos(nanos);
@@ -526,13 +542,14 @@ impl Conn {
         Ok(())
     }
 
+    /// Sends a segment; with timestamps only, if no options are given.
     fn transmit<N: Network>(
         &mut self,
         cx: &mut Core,
         net: &mut N,
         seq: SeqNum,
         mut flags: Flags,
-        options: &TcpOptions,
+        options: Option<&TcpOptions>,
         data: Option<(u32, Ecn)>,
     ) -> Result<(), SendError> {
         let is_syn = flags.contains(Flags::SYN);
@@ -556,13 +573,18 @@ impl Conn {
         let (len, ecn) = data.unwrap_or((0, Ecn::NotEct));
         let out = Out {
             header,
-            options,
             ecn,
             gso_size: (len > self.mss).then_some(self.mss as u16),
             pseudo: self.pseudo,
         };
+        let timestamps = self.timestamps(cx);
         let payload = (len > 0).then(|| self.send.range(seq, len as usize));
-        let copied = emit::transmit(net, &mut self.flow, out, payload)?;
+        let copied = match options {
+            None => {
+                emit::transmit_plain(net, &mut self.flow, &out, timestamps, payload)?
+            }
+            Some(options) => emit::transmit(net, &mut self.flow, &out, options, payload)?,
+        };
         cx.stats.segments_out += 1;
         cx.stats.payload_bytes_copied += copied as u64;
         if acks {

@@ -83,6 +83,12 @@ impl Conn {
         self.search.next <= now && self.search.probe.is_none()
     }
 
+    /// Whether a probe is on its way.
+    #[inline]
+    pub(crate) fn is_probing_mtu(&self) -> bool {
+        self.search.probe.is_some()
+    }
+
     /// Payload bytes of a probe, when it is time for one and there is enough to send: the probe,
     /// and what makes its loss known (RFC 4821, section 7.4).
     pub(crate) fn probe_len<N: Network>(

@@ -106,9 +106,25 @@ impl Scoreboard {
         self.sacked | self.lost == 0
     }
 
+    /// Adds a segment.
     #[inline]
     pub(crate) fn push(&mut self, sent: Sent) {
         self.sent.push_back(sent);
+    }
+
+    /// Adds a segment, as part of the one before when that ends with a whole segment of `unit`
+    /// bytes and was sent at the same moment: until one of them is sacked or sent again, which
+    /// cuts it out, what is known of one is known of all.
+    #[inline]
+    pub(crate) fn append(&mut self, sent: Sent, unit: u32) {
+        let Some(last) = self.sent.back_mut() else { return self.push(sent) };
+        let alike = last.sent_at == sent.sent_at
+            && last.delivered == sent.delivered
+            && last.mark == sent.mark
+            && !sent.mark.contains(Mark::FIN)
+            && last.end() == sent.seq
+            && last.len.is_multiple_of(unit);
+        if alike { last.len += sent.len } else { self.push(sent) }
     }
 
     fn forget(&mut self, mark: Mark, len: u32) {
@@ -123,10 +139,10 @@ impl Scoreboard {
         }
     }
 
-    /// Takes out what lies before `una`; `each` sees every segment as it was, with the bytes that
-    /// are newly acknowledged by it.
+    /// Takes out what lies before `una`; `each` sees what is newly acknowledged of every segment.
+    /// What is left of the first is cut where a segment of `unit` bytes ended.
     #[inline]
-    pub(crate) fn acknowledge(&mut self, una: SeqNum, mut each: impl FnMut(&Sent, u32)) {
+    pub(crate) fn acknowledge(&mut self, una: SeqNum, unit: u32, mut each: impl FnMut(&Sent)) {
         while let Some(front) = self.sent.front_mut() {
             if front.seq >= una {
                 break;
@@ -136,15 +152,20 @@ impl Scoreboard {
                 self.sent.pop_front();
                 self.lost_hint = self.lost_hint.saturating_sub(1);
                 self.forget(sent.mark, sent.len);
-                each(&sent, sent.len);
+                each(&sent);
             } else {
                 let n = una - front.seq;
-                let before = *front;
+                let before = Sent { len: n, ..*front };
                 front.seq = una;
                 front.len -= n;
                 front.mark.remove(Mark::SYN);
+                let begun = n % unit;
+                let cut = begun != 0 && front.len > unit - begun;
                 self.forget(before.mark, n);
-                each(&before, n);
+                each(&before);
+                if cut {
+                    self.split(0, unit - begun);
+                }
                 break;
             }
         }
@@ -365,8 +386,29 @@ mod tests {
         assert_eq!((new, board.sacked()), (300, 300));
         assert_eq!(board.len(), 2 + 1 + 5, "what is sacked is one piece");
         let mut acked = 0;
-        board.acknowledge(SeqNum(450), |_, n| acked += n);
+        board.acknowledge(SeqNum(450), 100, |s| acked += s.len);
         assert_eq!((acked, board.sacked()), (450, 50));
+    }
+
+    #[test]
+    fn whole_segments_of_one_moment_are_one_until_they_are_told_apart() {
+        let one = board(1).sent[0];
+        let at = |seq: u32, len: u32| Sent { seq: SeqNum(seq), len, ..one };
+        let mut board = Scoreboard::default();
+        (0..10).for_each(|i| board.append(at(i * 100, 100), 100));
+        board.append(at(1000, 30), 100);
+        assert_eq!(board.len(), 1);
+        board.append(at(1030, 100), 100);
+        let later = Instant::from_millis(1);
+        board.append(Sent { sent_at: later, ..at(1130, 100) }, 100);
+        assert_eq!(board.len(), 3, "after a short one, and at another time");
+        let mut ends = alloc::vec::Vec::new();
+        board.acknowledge(SeqNum(250), 100, |sent| ends.push(sent.end()));
+        assert_eq!((ends.as_slice(), board.len()), (&[SeqNum(250)][..], 4));
+        let mut blocks = SackBlocks::default();
+        blocks.push(SeqNum(400), SeqNum(600));
+        board.sack_blocks(&blocks, 100, |_| {});
+        assert_eq!((board.sacked(), board.len()), (200, 6), "segments are where they were");
     }
 
     #[test]

@@ -136,6 +136,13 @@ impl Range<'_> {
     pub(crate) fn bytes(&self) -> usize {
         self.left
     }
+
+    /// Bytes of the first piece.
+    #[inline]
+    pub(crate) fn first_bytes(&self) -> usize {
+        let piece = self.pieces.get(self.index);
+        piece.map_or(0, |(_, slice)| (slice.len() - self.skip).min(self.left))
+    }
 }
 
 impl<'a> Iterator for Range<'a> {

@@ -78,7 +78,7 @@ impl Conn {
         let mut field = if grows { free >> scale } else { 0 };
         if field << scale < announced {
             // Round up, or the edge would move back by the scale's remainder.
-            field = announced.div_ceil(1 << scale);
+            field = (announced + (1 << scale) - 1) >> scale;
         }
         let field = field.min(0xffff);
         self.rcv_adv = self.rcv_adv.max(self.rcv_nxt + (field << scale));

@@ -159,6 +159,7 @@ fn transmit<'a, N: Network>(
             value => value,
         }
     };
+    let payload = len - head.len();
     let at = usize::from(CHECKSUM_OFFSET);
     head[at..at + 2].copy_from_slice(&value.to_be_bytes());
     let how = Outgoing {
@@ -170,5 +171,5 @@ fn transmit<'a, N: Network>(
         csum_offset: offloaded.then_some(CHECKSUM_OFFSET),
         gso: None,
     };
-    net.transmit(&mut way.flow, how, head, rest.cloned())
+    net.transmit(&mut way.flow, how, head, payload, rest.cloned())
 }

@@ -150,8 +150,9 @@ fn sum_long(blocks: &[[u8; BLOCK]]) -> u64 {
     total
 }
 
+/// A sum in the machine's byte order, folded.
 #[inline]
-fn fold(sum: u64) -> u16 {
+pub(super) fn fold(sum: u64) -> u16 {
     let sum = (sum & 0xffff_ffff) + (sum >> 32);
     let sum = (sum & 0xffff) + (sum >> 16);
     let sum = (sum & 0xffff) + (sum >> 16);

@@ -4,7 +4,7 @@
 mod options;
 mod seq;
 
-pub use options::{SackBlocks, TcpOptions, Timestamps};
+pub use options::{SackBlocks, TIMESTAMPS_LEN, TcpOptions, Timestamps};
 pub use seq::SeqNum;
 
 /// Bytes of a header without options.

@@ -132,10 +132,12 @@ impl Network for TestNet {
         flow: &mut Flow,
         how: Outgoing,
         head: PacketBuf,
+        len: usize,
         payload: impl IntoIterator<Item = Slice>,
     ) -> Result<(), SendError> {
-        let mut slices = vec![head.freeze()];
-        slices.extend(payload);
+        let mut slices: Vec<Slice> = payload.into_iter().collect();
+        assert_eq!(slices.iter().map(|slice| slice.len()).sum::<usize>(), len);
+        slices.insert(0, head.freeze());
         assert!(slices.len() <= 34, "{} fragments", slices.len());
         let packet = Packet {
             src: flow.local,

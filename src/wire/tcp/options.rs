@@ -11,6 +11,26 @@ pub struct Timestamps {
     pub ecr: u32,
 }
 
+/// Bytes of the option with its padding.
+pub const TIMESTAMPS_LEN: usize = 12;
+
+impl Timestamps {
+    /// The option as the only one of a segment (RFC 7323, appendix A).
+    #[inline]
+    pub fn encode(&self) -> [u8; TIMESTAMPS_LEN] {
+        let [a, b, c, d] = self.val.to_be_bytes();
+        let [e, f, g, h] = self.ecr.to_be_bytes();
+        [NOP, NOP, TIMESTAMPS, 10, a, b, c, d, e, f, g, h]
+    }
+
+    /// Reads it back: the options of nearly every segment.
+    #[inline]
+    pub fn parse_only(options: &[u8; TIMESTAMPS_LEN]) -> Option<Timestamps> {
+        let [NOP, NOP, TIMESTAMPS, 10, value @ ..] = options else { return None };
+        Some(Timestamps { val: u32_at(value, 0), ecr: u32_at(value, 4) })
+    }
+}
+
 /// Up to four blocks `[start, end)` (RFC 2018, section 3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SackBlocks {
@@ -88,11 +108,10 @@ impl TcpOptions {
         if bytes.is_empty() {
             return Ok(options);
         }
-        // RFC 7323, appendix A: the layout that nearly every segment has.
-        if let [NOP, NOP, TIMESTAMPS, 10, rest @ ..] = bytes
-            && rest.len() == 8
+        if let Ok(bytes) = bytes.try_into()
+            && let Some(timestamps) = Timestamps::parse_only(bytes)
         {
-            options.timestamps = Some(Timestamps { val: u32_at(rest, 0), ecr: u32_at(rest, 4) });
+            options.timestamps = Some(timestamps);
             return Ok(options);
         }
         options.parse_each(bytes)?;
@@ -144,7 +163,6 @@ impl TcpOptions {
     }
 
     /// Bytes that [`TcpOptions::write`] writes: a multiple of four.
-    #[inline]
     pub fn encoded_len(&self) -> usize {
         let mut len = 0;
         if self.mss.is_some() {
@@ -165,28 +183,7 @@ impl TcpOptions {
     }
 
     /// Writes the options into `out`, which has [`TcpOptions::encoded_len`] bytes.
-    #[inline]
     pub fn write(&self, out: &mut [u8]) {
-        if let (Some(ts), Some(out)) = (self.timestamps, out.first_chunk_mut::<12>())
-            && self.is_timestamps_only()
-        {
-            out[..4].copy_from_slice(&[NOP, NOP, TIMESTAMPS, 10]);
-            out[4..8].copy_from_slice(&ts.val.to_be_bytes());
-            out[8..].copy_from_slice(&ts.ecr.to_be_bytes());
-            return;
-        }
-        self.write_each(out);
-    }
-
-    #[inline]
-    fn is_timestamps_only(&self) -> bool {
-        self.mss.is_none()
-            && !self.sack_permitted
-            && self.window_scale.is_none()
-            && self.sack.is_empty()
-    }
-
-    fn write_each(&self, out: &mut [u8]) {
         let mut at = 0;
         let mut put = |bytes: &[u8]| {
             out[at..at + bytes.len()].copy_from_slice(bytes);
@@ -197,12 +194,10 @@ impl TcpOptions {
             put(&[MSS, 4, a, b]);
         }
         if let Some(ts) = self.timestamps {
-            let mut option = [NOP, NOP, TIMESTAMPS, 10, 0, 0, 0, 0, 0, 0, 0, 0];
+            let mut option = ts.encode();
             if self.sack_permitted {
                 option[..2].copy_from_slice(&[SACK_PERMITTED, 2]);
             }
-            option[4..8].copy_from_slice(&ts.val.to_be_bytes());
-            option[8..12].copy_from_slice(&ts.ecr.to_be_bytes());
             put(&option);
         } else if self.sack_permitted {
             put(&[NOP, NOP, SACK_PERMITTED, 2]);
