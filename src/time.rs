@@ -45,6 +45,12 @@ impl Instant {
         Instant(self.0.saturating_add(nanos))
     }
 
+    /// Nanoseconds passed since `earlier`; zero when `earlier` is later.
+    #[inline]
+    pub const fn nanos_since(self, earlier: Instant) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
     /// Time passed since `earlier`; zero when `earlier` is later.
     pub const fn saturating_since(self, earlier: Instant) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))

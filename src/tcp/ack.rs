@@ -4,7 +4,7 @@ use super::{
     cc::{Ack, Control, initial_window},
     conn::Conn,
     core::{Core, Pending},
-    rate::Sampler,
+    rate::{RateSample, Sampler},
     recovery::{Phase, Progress},
     scoreboard::Mark,
     segment::Segment,
@@ -21,13 +21,13 @@ pub(crate) enum Verdict {
     Drop,
 }
 
-/// RTTs that one ACK yields.
+/// RTTs that one ACK yields, in nanoseconds.
 #[derive(Default)]
-struct Samples {
+pub(super) struct Samples {
     /// Of the segment sent first, with the peer's delay: for the RTO.
-    oldest: Option<Duration>,
+    oldest: Option<u64>,
     /// Of the segment sent last: for the path's RTT.
-    newest: Option<Duration>,
+    newest: Option<u64>,
 }
 
 impl Conn {
@@ -85,12 +85,8 @@ impl Conn {
             return Verdict::Continue;
         }
         self.measure(cx, &samples, &progress);
-        let rate = self.delivery.on_ack(&sampler, now, self.rtt.min_nanos());
-        let round_start = rate.prior_delivered >= self.round_end && sampler.newly > 0;
-        if round_start {
-            self.round_end = self.delivery.delivered;
-            self.round_flight = [prior_in_flight, self.round_flight[0]];
-        }
+        let sample = self.delivery.on_ack(&sampler, now, self.rtt.min_nanos());
+        let round_start = self.begin_round(&sample, &sampler, prior_in_flight);
         self.recovery.rack.on_round(progress.dsack, self.snd_una, self.snd_nxt);
         self.judge_probe(cx, &progress);
         self.judge_mtu_probe(now);
@@ -113,21 +109,8 @@ impl Conn {
             // RFC 3465, 2.3: after a timeout an ACK may cover much that had arrived before, which
             // only SACK tells.
             let unknown = !self.sack_ok && self.recovery.phase == Phase::Loss;
-            let ack = Ack {
-                now,
-                newly: if unknown { sampler.newly.min(self.mss) } else { sampler.newly },
-                lost,
-                rtt: samples.newest,
-                srtt: self.rtt.srtt().unwrap_or_default(),
-                in_flight: self.pipe(),
-                prior_in_flight,
-                cwnd_limited: self.is_cwnd_limited(prior_in_flight),
-                round_start,
-                delivered: self.delivery.delivered,
-                rate,
-                in_recovery: self.recovery.phase != Phase::Open,
-            };
-            self.controller.on_ack(&mut self.window, &ack);
+            let newly = if unknown { sampler.newly.min(self.mss) } else { sampler.newly };
+            self.steer(now, newly, lost, &samples, prior_in_flight, round_start, sample);
         }
         if progress.acked > 0 {
             self.timers.progress_at = now;
@@ -146,6 +129,51 @@ impl Conn {
             self.want_output(cx);
         }
         Verdict::Continue
+    }
+
+    /// Whether the ACK is the first of a round trip.
+    #[inline]
+    pub(super) fn begin_round(
+        &mut self,
+        sample: &RateSample,
+        sampler: &Sampler,
+        prior_in_flight: u32,
+    ) -> bool {
+        let round_start = sample.prior_delivered >= self.round_end && sampler.newly > 0;
+        if round_start {
+            self.round_end = self.delivery.delivered;
+            self.round_flight = [prior_in_flight, self.round_flight[0]];
+        }
+        round_start
+    }
+
+    /// Tells congestion control of an ACK.
+    #[expect(clippy::too_many_arguments, reason = "what one ACK says")]
+    pub(super) fn steer(
+        &mut self,
+        now: Instant,
+        newly: u32,
+        lost: u32,
+        samples: &Samples,
+        prior_in_flight: u32,
+        round_start: bool,
+        rate: RateSample,
+    ) {
+        let ack = Ack {
+            now,
+            newly,
+            lost,
+            rtt: samples.newest.map(Duration::from_nanos),
+            srtt: self.rtt.srtt().unwrap_or_default(),
+            in_flight: self.pipe(),
+            prior_in_flight,
+            cwnd_limited: self.is_cwnd_limited(prior_in_flight),
+            round_start,
+            delivered: self.delivery.delivered,
+            rate,
+            in_recovery: self.recovery.phase != Phase::Open,
+        };
+        self.controller.on_ack(&mut self.window, &ack);
     }
 
     /// RFC 9293, 3.10.7.4: the window is taken from segments that are not older than the one
@@ -192,19 +220,19 @@ impl Conn {
         // In order of sequence, or blocks of one ACK would look like reordering.
         valid.sort();
         let rack = &mut self.recovery.rack;
-        let min_rtt = self.rtt.min();
+        let min_rtt = self.rtt.min_nanos();
         self.board.sack_blocks(&valid, self.mss, |sent| {
             progress.sacked += sent.len;
             sampler.segment(sent, sent.len);
             rack.delivered(sent, now, min_rtt, false);
             if !sent.mark.contains(Mark::EVER_RESENT) {
                 progress.original_delivered |= sent.mark.contains(Mark::LOST);
-                samples.newest = Some(now.saturating_since(sent.sent_at));
+                samples.newest = Some(now.nanos_since(sent.sent_at));
             }
         });
     }
 
-    fn take_cumulative(
+    pub(super) fn take_cumulative(
         &mut self,
         now: Instant,
         ack: SeqNum,
@@ -216,7 +244,7 @@ impl Conn {
         let too_early = matches!((progress.ts_ecr, self.recovery.resent_ts), (Some(ecr), Some(ts))
             if (ecr.wrapping_sub(ts) as i32) < 0);
         let rack = &mut self.recovery.rack;
-        let min_rtt = self.rtt.min();
+        let min_rtt = self.rtt.min_nanos();
         let mut resent = false;
         self.board.acknowledge(ack, self.mss, |sent| {
             if sent.mark.contains(Mark::SACKED) {
@@ -231,7 +259,7 @@ impl Conn {
                 resent = true;
             } else {
                 progress.original_delivered |= sent.mark.contains(Mark::LOST);
-                let rtt = now.saturating_since(sent.sent_at);
+                let rtt = now.nanos_since(sent.sent_at);
                 samples.oldest.get_or_insert(rtt);
                 samples.newest = Some(rtt);
             }
@@ -247,7 +275,7 @@ impl Conn {
     }
 
     /// RFC 6298: RTT by segments sent once; else by the timestamp (RFC 7323, section 4).
-    fn measure(&mut self, cx: &Core, samples: &Samples, progress: &Progress) {
+    pub(super) fn measure(&mut self, cx: &Core, samples: &Samples, progress: &Progress) {
         if let Some(newest) = samples.newest {
             self.rtt.observe(newest, cx.now);
         }
@@ -261,7 +289,7 @@ impl Conn {
             let now = cx.millis().wrapping_add(self.ts_offset);
             let ms = now.wrapping_sub(ecr);
             if ms < 120_000 {
-                self.rtt.sample(Duration::from_millis(u64::from(ms.max(1))), cx.now);
+                self.rtt.sample(u64::from(ms.max(1)) * 1_000_000, cx.now);
             }
         }
     }
@@ -293,8 +321,7 @@ impl Conn {
         }
         // An algorithm with a model of the path paces itself into it.
         let keeps = self.controller.owns_recovery();
-        let idle = cx.now.saturating_since(self.delivery.last_sent_at);
-        if idle > self.rtt.rto() {
+        if cx.now.nanos_since(self.delivery.last_sent_at) > self.rtt.rto_nanos() {
             if !keeps {
                 self.window.cwnd = self.window.cwnd.min(initial_window(self.mss));
             }

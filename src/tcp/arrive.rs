@@ -7,7 +7,7 @@ use super::{
     error::Error,
     segment::Segment,
     state::State,
-    text::{Text, is_short},
+    text::Text,
 };
 use crate::{Pool, frame::Chain, ip::Ecn, time::Duration, wire::tcp::Flags};
 
@@ -34,49 +34,6 @@ impl Conn {
     ) -> Reply {
         self.timers.heard_at = cx.now;
         self.timers.probes = 0;
-        if self.predicted(seg) && !(seg.len > 0 && is_short(pool)) {
-            self.take_timestamp(cx, seg);
-            let window = u32::from(seg.window) << self.snd_wscale;
-            if !self.board.is_empty() || window != self.snd_wnd {
-                self.process_ack(cx, seg);
-            }
-            if seg.len > 0 {
-                self.take_in_order(cx, seg, payload, pool);
-            }
-            return Reply::Nothing;
-        }
-        self.segment_arrives_in_full(cx, seg, payload, pool)
-    }
-
-    /// Header prediction (Van Jacobson): the next segment of an established connection with
-    /// nothing unusual about it.
-    #[inline]
-    fn predicted(&self, seg: &Segment) -> bool {
-        let usual = Flags::ACK;
-        self.state == State::Established
-            && seg.flags & !Flags::PSH == usual
-            && seg.seq == self.rcv_nxt
-            && seg.len <= self.rcv_adv - self.rcv_nxt
-            && self.recv.in_order()
-            && seg.ack >= self.snd_una
-            && seg.ack <= self.snd_nxt
-            && !self.read_closed
-            && !self.orphan
-            && self.fin_at.is_none()
-            && seg.ecn != Ecn::Ce
-            && match seg.options.timestamps {
-                Some(ts) => self.ts_ok && ts.val.wrapping_sub(self.ts_recent) as i32 >= 0,
-                None => !self.ts_ok,
-            }
-    }
-
-    fn segment_arrives_in_full(
-        &mut self,
-        cx: &mut Core,
-        seg: &mut Segment,
-        payload: &mut Chain,
-        pool: &Pool,
-    ) -> Reply {
         // RFC 9293, 3.5, figure 8: the SYN-ACK of a simultaneous open repeats a SYN that was
         // taken already; what follows it counts.
         let repeats = seg.flags & (Flags::SYN | Flags::RST) == Flags::SYN && seg.seq == self.irs;

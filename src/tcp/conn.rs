@@ -72,6 +72,8 @@ pub(crate) struct Conn {
     pub(crate) nodelay: bool,
     /// New data was sent in this turn: the probe timeout starts again.
     pub(crate) probe_moves: bool,
+    /// The window field that this turn's segments have.
+    pub(crate) turn_window: Option<u16>,
     /// Sum of the pseudo-header without the length.
     pub(crate) pseudo: Checksum,
 
@@ -193,6 +195,7 @@ impl Conn {
             sack_ok: false,
             nodelay: options.nodelay,
             probe_moves: false,
+            turn_window: None,
             pseudo: Checksum::pseudo_header(flow.local, flow.remote, PROTOCOL, 0),
             ack_now: false,
             unacked_segments: 0,

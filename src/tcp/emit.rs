@@ -1,6 +1,9 @@
 //! Builds segments in fresh header buffers and hands them to the network.
 
-use super::{segment::Segment, send_queue::Range};
+use super::{
+    segment::Segment,
+    send_queue::{Range, SendQueue},
+};
 use crate::{
     PacketBuf, Slice,
     frame::{Gso, GsoKind, Offloads},
@@ -35,7 +38,7 @@ pub(crate) fn transmit<N: Network>(
     flow: &mut Flow,
     out: &Out,
     options: &TcpOptions,
-    payload: Option<Range<'_>>,
+    payload: Range<'_>,
 ) -> Result<usize, SendError> {
     let mut head = buffer(net)?;
     let header_len = HEADER_LEN + options.encoded_len();
@@ -54,7 +57,7 @@ pub(crate) fn transmit_plain<N: Network>(
     flow: &mut Flow,
     out: &Out,
     timestamps: Option<Timestamps>,
-    payload: Option<Range<'_>>,
+    payload: Range<'_>,
 ) -> Result<usize, SendError> {
     let mut head = buffer(net)?;
     match timestamps {
@@ -87,20 +90,19 @@ fn finish<N: Network>(
     flow: &mut Flow,
     out: &Out,
     mut head: PacketBuf,
-    mut rest: Option<Range<'_>>,
+    mut rest: Range<'_>,
 ) -> Result<usize, SendError> {
-    let copied = match &mut rest {
-        Some(rest) if rest.first_bytes() < SMALL => coalesce(&mut head, rest),
-        _ => 0,
-    };
-    let behind = rest.as_ref().map_or(0, Range::bytes);
+    // Nothing is put together with a piece that is all there is.
+    let lone = rest.first_bytes() == rest.bytes();
+    let copied = if lone { 0 } else { coalesce(&mut head, &mut rest) };
+    let behind = rest.bytes();
     let mut sum = out.pseudo.with_len(head.len() + behind);
     let offloaded = net.offloads().contains(Offloads::TX_CSUM);
     let checksum = if offloaded {
         sum.partial()
     } else {
         sum.add(&head);
-        for (slice, part) in rest.clone().into_iter().flatten() {
+        for (slice, part) in rest.clone() {
             sum.add(&slice[part]);
         }
         sum.finish()
@@ -120,7 +122,7 @@ fn finish<N: Network>(
         csum_offset: offloaded.then_some(CHECKSUM_OFFSET),
         gso,
     };
-    let slices = rest.into_iter().flatten().map(|(slice, part)| whole_or_part(slice, part));
+    let slices = rest.map(|(slice, part)| whole_or_part(slice, part));
     net.transmit(flow, how, head, behind, slices)?;
     Ok(copied)
 }
@@ -212,5 +214,5 @@ pub(crate) fn stateless<N: Network>(
     let out = Out { header, ecn: Ecn::NotEct, gso_size: None, pseudo };
     let mut flow = Flow::new(packet.local, packet.remote);
     // One that finds no room is lost like any other packet.
-    let _ = transmit(net, &mut flow, &out, options, None);
+    let _ = transmit(net, &mut flow, &out, options, SendQueue::new(SeqNum(0)).nothing());
 }

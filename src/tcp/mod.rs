@@ -39,6 +39,7 @@ mod listen;
 mod listener;
 mod output;
 mod plpmtud;
+mod predict;
 mod rack;
 mod rate;
 mod receive;

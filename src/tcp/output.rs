@@ -49,6 +49,7 @@ impl From<SendError> for Stop {
 
 impl Conn {
     pub(crate) fn output<N: Network>(&mut self, cx: &mut Core, net: &mut N) -> Turn {
+        self.turn_window = None;
         let turn = self.output_turn(cx, net);
         if core::mem::take(&mut self.probe_moves) {
             self.extend_rtx(cx);
@@ -460,8 +461,9 @@ impl Conn {
         }
         if self.timers.rtx == NEVER {
             self.restart_rtx(cx);
+        } else {
+            self.probe_moves = true;
         }
-        self.probe_moves = true;
         Ok(())
     }
 
@@ -557,10 +559,13 @@ impl Conn {
             flags |= Flags::ECE;
         }
         let acks = flags.contains(Flags::ACK);
-        let window = match (is_syn, acks) {
-            (true, _) => self.syn_window(),
-            _ => self.select_window(cx),
+        // Within a turn nothing arrives and nothing is read.
+        let window = match self.turn_window {
+            _ if is_syn => self.syn_window(),
+            Some(window) => window,
+            None => self.select_window(cx),
         };
+        self.turn_window = Some(window).filter(|_| !is_syn);
         let header = Header {
             src_port: self.local_port,
             dst_port: self.remote_port,
@@ -578,7 +583,10 @@ impl Conn {
             pseudo: self.pseudo,
         };
         let timestamps = self.timestamps(cx);
-        let payload = (len > 0).then(|| self.send.range(seq, len as usize));
+        let payload = match len {
+            0 => self.send.nothing(),
+            _ => self.send.range(seq, len as usize),
+        };
         let copied = match options {
             None => {
                 emit::transmit_plain(net, &mut self.flow, &out, timestamps, payload)?

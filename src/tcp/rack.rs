@@ -12,8 +12,8 @@ pub(crate) struct Rack {
     /// RACK.xmit_ts and RACK.end_seq: the newest segment known to be delivered.
     xmit_at: Instant,
     end: SeqNum,
-    /// RACK.rtt
-    rtt: Duration,
+    /// RACK.rtt, in nanoseconds.
+    rtt: u64,
     /// RACK.fack
     fack: Option<SeqNum>,
     pub(crate) reordering_seen: bool,
@@ -28,7 +28,7 @@ impl Rack {
         Rack {
             xmit_at: Instant::ZERO,
             end: SeqNum(0),
-            rtt: Duration::ZERO,
+            rtt: 0,
             fack: None,
             reordering_seen: false,
             reo_wnd_mult: 1,
@@ -44,10 +44,10 @@ impl Rack {
         &mut self,
         sent: &Sent,
         now: Instant,
-        min_rtt: Duration,
+        min_rtt: u64,
         too_early: bool,
     ) {
-        let rtt = now.saturating_since(sent.sent_at);
+        let rtt = now.nanos_since(sent.sent_at);
         let resent = sent.mark.contains(Mark::EVER_RESENT);
         if resent && (too_early || rtt < min_rtt) {
             return;
@@ -112,7 +112,7 @@ impl Rack {
                 }
                 continue;
             }
-            let deadline = sent.sent_at + self.rtt + reo_wnd;
+            let deadline = sent.sent_at.plus_nanos(self.rtt) + reo_wnd;
             if deadline <= now {
                 board.mark_lost(index);
             } else {

@@ -32,7 +32,7 @@ pub struct Tcp {
     pub(crate) demux: Demux,
     pub(crate) cookies: SipHasher13,
     /// The connection of the last segment: the next is likely for the same.
-    last: u32,
+    pub(super) last: u32,
     /// The number after the last one of the connection in TIME-WAIT that a SYN has just ended.
     pub(crate) reopened: Option<SeqNum>,
 }
@@ -67,6 +67,18 @@ impl Tcp {
     pub fn receive<N: Network>(&mut self, net: &mut N, packet: &Incoming, segment: &mut Chain) {
         self.cx.now = net.now();
         self.cx.stats.segments_in += 1;
+        if !self.take_predicted(net, packet, segment) {
+            self.receive_in_full(net, packet, segment);
+        }
+    }
+
+    #[inline(never)]
+    fn receive_in_full<N: Network>(
+        &mut self,
+        net: &mut N,
+        packet: &Incoming,
+        segment: &mut Chain,
+    ) {
         let mut seg = match Segment::take(packet, segment) {
             Ok(seg) => seg,
             Err(invalid) => {

@@ -37,11 +37,11 @@ impl Rtt {
         }
     }
 
-    /// Notes the RTT of a segment for the minimum.
+    /// Notes the RTT of a segment, in nanoseconds, for the minimum.
     #[inline]
-    pub(crate) fn observe(&mut self, rtt: Duration, now: Instant) {
-        let r = (rtt.as_nanos() as u64).max(1);
-        if r <= self.min || now.saturating_since(self.min_at) > MIN_RTT_WINDOW {
+    pub(crate) fn observe(&mut self, nanos: u64, now: Instant) {
+        let r = nanos.max(1);
+        if r <= self.min || now.nanos_since(self.min_at) > MIN_RTT_WINDOW.as_nanos() as u64 {
             self.min = r;
             self.min_at = now;
         }
@@ -49,9 +49,9 @@ impl Rtt {
 
     /// Takes a measurement of a segment that was sent once (Karn: RFC 6298, section 3).
     #[inline]
-    pub(crate) fn sample(&mut self, rtt: Duration, now: Instant) {
-        let r = (rtt.as_nanos() as u64).max(1);
-        self.observe(rtt, now);
+    pub(crate) fn sample(&mut self, nanos: u64, now: Instant) {
+        let r = nanos.max(1);
+        self.observe(nanos, now);
         if self.srtt == 0 {
             // RFC 6298, 2.2
             self.srtt = r;
@@ -123,9 +123,9 @@ mod tests {
     fn rto_follows_rfc_6298() {
         let mut rtt = Rtt::new();
         assert_eq!(rtt.rto(), Duration::from_secs(1));
-        rtt.sample(Duration::from_millis(100), Instant::ZERO);
+        rtt.sample(100_000_000, Instant::ZERO);
         assert_eq!(rtt.rto(), Duration::from_millis(300));
-        rtt.sample(Duration::from_millis(200), Instant::ZERO);
+        rtt.sample(200_000_000, Instant::ZERO);
         // RTTVAR = 3/4 * 50 + 1/4 * 100 = 62.5; SRTT = 7/8 * 100 + 1/8 * 200 = 112.5
         assert_eq!(rtt.rto(), Duration::from_micros(362_500));
         rtt.backoff = 1;
@@ -138,7 +138,7 @@ mod tests {
     fn rto_has_a_floor() {
         let mut rtt = Rtt::new();
         for _ in 0..100 {
-            rtt.sample(Duration::from_micros(50), Instant::ZERO);
+            rtt.sample(50_000, Instant::ZERO);
         }
         assert_eq!(rtt.rto(), MIN_RTO);
         assert_eq!(rtt.min(), Duration::from_micros(50));

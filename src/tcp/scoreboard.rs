@@ -147,26 +147,26 @@ impl Scoreboard {
             if front.seq >= una {
                 break;
             }
-            if front.end() <= una {
-                let sent = *front;
+            let whole = front.end() <= una;
+            let mut part = *front;
+            let mut cut = 0;
+            if whole {
                 self.sent.pop_front();
                 self.lost_hint = self.lost_hint.saturating_sub(1);
-                self.forget(sent.mark, sent.len);
-                each(&sent);
             } else {
-                let n = una - front.seq;
-                let before = Sent { len: n, ..*front };
+                part.len = una - front.seq;
                 front.seq = una;
-                front.len -= n;
+                front.len -= part.len;
                 front.mark.remove(Mark::SYN);
-                let begun = n % unit;
-                let cut = begun != 0 && front.len > unit - begun;
-                self.forget(before.mark, n);
-                each(&before);
-                if cut {
-                    self.split(0, unit - begun);
-                }
-                break;
+                let begun = part.len % unit;
+                cut = if begun != 0 && front.len > unit - begun { unit - begun } else { 0 };
+            }
+            if !part.mark.is_empty() {
+                self.forget(part.mark, part.len);
+            }
+            each(&part);
+            if cut > 0 {
+                self.split(0, cut);
             }
         }
     }

@@ -92,7 +92,7 @@ fn gather<'a>(chain: &Chain, scratch: &'a mut [u8; MAX_HEADER_LEN]) -> &'a [u8] 
     &scratch[..at]
 }
 
-fn checksum_is_right(packet: &Incoming, chain: &Chain) -> bool {
+pub(crate) fn checksum_is_right(packet: &Incoming, chain: &Chain) -> bool {
     let mut sum = Checksum::pseudo_header(packet.local, packet.remote, PROTOCOL, chain.len());
     for slice in chain.iter() {
         sum.add(slice);

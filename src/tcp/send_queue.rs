@@ -104,6 +104,12 @@ impl SendQueue {
         Range { pieces: &self.pieces, index: self.cursor, skip, left: len }
     }
 
+    /// A range without bytes.
+    #[inline]
+    pub(crate) fn nothing(&self) -> Range<'_> {
+        Range { pieces: &self.pieces, index: 0, skip: 0, left: 0 }
+    }
+
     /// Drops everything, keeps the position.
     pub(crate) fn clear(&mut self) {
         self.pieces = VecDeque::new();

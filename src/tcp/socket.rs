@@ -389,32 +389,28 @@ impl Tcp {
 
     /// One event of the connection at the front of the queue, which leaves with the last.
     fn take_conn_event(&mut self, index: u32) -> Option<Event> {
-        let conn = self.conns.at(index);
-        let (mut left, mut event) = (Pending::empty(), None);
-        if let Some(conn) = conn {
-            let id = conn.id();
-            for (pending, make) in [
-                (Pending::CONNECTED, Event::Connected as fn(ConnId) -> Event),
-                (Pending::READABLE, Event::Readable),
-                (Pending::WRITABLE, Event::Writable),
-                (Pending::CLOSED, Event::Closed),
-            ] {
-                if conn.pending.contains(pending) {
-                    conn.pending.remove(pending);
-                    event = Some(make(id));
-                    break;
-                }
-            }
-            left = conn.pending;
-            conn.in_events = !left.is_empty();
-        }
-        if left.is_empty() {
+        let Some(conn) = self.conns.at(index) else {
             self.cx.events.pop_front();
-            if event.is_none() {
-                self.settle(index);
-            }
+            return None;
+        };
+        let id = conn.id();
+        let bit = conn.pending.bits() & conn.pending.bits().wrapping_neg();
+        let first = Pending::from_bits_retain(bit);
+        conn.pending.remove(first);
+        conn.in_events = !conn.pending.is_empty();
+        if !conn.in_events {
+            self.cx.events.pop_front();
         }
-        event
+        Some(match first {
+            Pending::CONNECTED => Event::Connected(id),
+            Pending::READABLE => Event::Readable(id),
+            Pending::WRITABLE => Event::Writable(id),
+            Pending::CLOSED => Event::Closed(id),
+            _ => {
+                self.settle(index);
+                return None;
+            }
+        })
     }
 
     /// Serves the timers that are due and sends what may be sent, until the network's room is

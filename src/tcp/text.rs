@@ -30,25 +30,26 @@ impl Conn {
     pub(crate) fn take_in_order(
         &mut self,
         cx: &mut Core,
-        seg: &Segment,
+        len: u32,
+        gso_size: u16,
         payload: &mut Chain,
         pool: &Pool,
     ) {
         while let Some(slice) = payload.pop() {
             cx.stats.payload_bytes_copied += self.recv.push(slice, pool) as u64;
         }
-        self.rcv_nxt += seg.len;
-        cx.stats.bytes_in += u64::from(seg.len);
+        self.rcv_nxt += len;
+        cx.stats.bytes_in += u64::from(len);
         self.notify(cx, Pending::READABLE);
-        self.schedule_ack(cx, seg);
+        self.schedule_ack(cx, len, gso_size);
     }
 
     /// RFC 9293, 3.8.6.3: an ACK for every second full segment, else within the delay.
     #[inline]
-    fn schedule_ack(&mut self, cx: &mut Core, seg: &Segment) {
-        let full = match u32::from(seg.gso_size) {
-            0 => u32::from(seg.len >= self.mss.min(536)),
-            size => seg.len.div_ceil(size),
+    fn schedule_ack(&mut self, cx: &mut Core, len: u32, gso_size: u16) {
+        let full = match u32::from(gso_size) {
+            0 => u32::from(len >= self.mss.min(536)),
+            size => len.div_ceil(size),
         };
         self.unacked_segments = self.unacked_segments.saturating_add(full.min(255) as u8);
         if self.unacked_segments >= 2 {
@@ -101,7 +102,7 @@ impl Conn {
             payload.clear();
             if seg.seq == self.rcv_nxt && seg.len > 0 {
                 self.rcv_nxt = end;
-                self.schedule_ack(cx, seg);
+                self.schedule_ack(cx, seg.len, seg.gso_size);
             } else if seg.len > 0 {
                 self.want_ack(cx);
             }
@@ -143,7 +144,7 @@ impl Conn {
             return;
         }
         let in_order = self.recv.in_order();
-        self.take_in_order(cx, seg, payload, pool);
+        self.take_in_order(cx, seg.len, seg.gso_size, payload, pool);
         if !in_order {
             // RFC 5681, 4.2: an immediate ACK when a hole is filled, wholly or in part.
             cx.stats.out_of_order += 1;

@@ -50,6 +50,8 @@ pub(crate) struct Timers {
     pub(crate) tidy: Instant,
     /// The reordering timeout that loss detection asked for.
     pub(crate) reorder: Instant,
+    /// The wheel fires then, or earlier.
+    armed: Instant,
     /// When the peer was heard last.
     pub(crate) heard_at: Instant,
     /// When the oldest data in flight last made progress.
@@ -70,6 +72,7 @@ impl Timers {
             life: NEVER,
             tidy: NEVER,
             reorder: NEVER,
+            armed: NEVER,
             heard_at: Instant::ZERO,
             progress_at: Instant::ZERO,
             probes: 0,
@@ -88,7 +91,8 @@ impl Conn {
     #[inline]
     pub(crate) fn arm(&mut self, cx: &mut Core) {
         let next = self.timers.next();
-        if next != NEVER {
+        if next < self.timers.armed {
+            self.timers.armed = next;
             cx.wheel.arm(self.key.index, next);
         }
     }
@@ -168,6 +172,7 @@ impl Conn {
     /// The timer fired: does what is due.
     pub(crate) fn on_timer(&mut self, cx: &mut Core) {
         let now = cx.now;
+        self.timers.armed = NEVER;
         if self.timers.ack <= now {
             self.timers.ack = NEVER;
             self.want_ack(cx);
@@ -329,7 +334,8 @@ impl Conn {
             cx.time_wait.pop_front();
         }
         cx.time_wait.push_back(self.key.index);
-        self.timers = Timers { heard_at: self.timers.heard_at, ..Timers::new() };
+        let Timers { armed, heard_at, .. } = self.timers;
+        self.timers = Timers { armed, heard_at, ..Timers::new() };
         self.send.clear();
         self.board.clear();
         self.start_life(cx);

@@ -110,10 +110,16 @@ impl Conn {
     /// and as much more as that has grown.
     #[inline]
     fn tune(&mut self, cx: &Core) {
-        let rtt = self.rtt.srtt().unwrap_or(UNKNOWN_RTT);
-        if cx.now.saturating_since(self.tune_at) < rtt {
-            return;
+        let rtt = match self.rtt.srtt_nanos() {
+            0 => UNKNOWN_RTT.as_nanos() as u64,
+            rtt => rtt,
+        };
+        if cx.now.nanos_since(self.tune_at) >= rtt {
+            self.tune_now(cx);
         }
+    }
+
+    fn tune_now(&mut self, cx: &Core) {
         self.tune_at = cx.now;
         let copied = core::mem::take(&mut self.tune_copied);
         if self.options.receive_buffer.is_some() {
