@@ -166,6 +166,17 @@ impl Chain {
         Some(slice)
     }
 
+    /// Takes every slice, and hands it on.
+    #[inline]
+    pub(crate) fn drain(&mut self, mut each: impl FnMut(Slice)) {
+        let mut next = (self.len > 0).then(|| core::mem::take(&mut self.first));
+        self.len = 0;
+        while let Some(slice) = next {
+            each(slice);
+            next = self.rest.pop_front();
+        }
+    }
+
     /// Drops the first `n` bytes, or all when there are fewer.
     #[inline]
     pub fn advance(&mut self, n: usize) {
@@ -178,14 +189,13 @@ impl Chain {
     }
 
     fn advance_over(&mut self, mut n: usize) {
-        while n >= self.first.len() && self.len > 0 {
+        n = n.min(self.len);
+        self.len -= n;
+        while n >= self.first.len() && n > 0 {
             n -= self.first.len();
-            self.pop();
+            self.first = self.rest.pop_front().unwrap_or_default();
         }
-        if self.len > 0 {
-            self.first.advance(n);
-            self.len -= n;
-        }
+        self.first.advance(n);
     }
 
     /// Takes the first `n` bytes off, or all when there are fewer.
@@ -417,6 +427,8 @@ impl Iterator for Frags<'_> {
 impl Drop for Frags<'_> {
     #[inline]
     fn drop(&mut self) {
-        while self.next().is_some() {}
+        if self.left > 0 {
+            self.frags.drain(..usize::from(self.left));
+        }
     }
 }

@@ -343,10 +343,9 @@ impl Output<'_> {
         link.copy_from_slice(ethernet::Header::new(mac, self.ip.mac, ethertype).as_bytes());
         self.write_header(flow, how, len, bytes);
         self.ip.stats.sent += 1;
-        let csum = how.csum_offset.map(|offset| PartialCsum {
-            start: (ethernet::HEADER_LEN + ip_len) as u16,
-            offset,
-        });
+        let csum = how
+            .csum_offset
+            .map(|offset| PartialCsum { start: (ethernet::HEADER_LEN + ip_len) as u16, offset });
         Ok(Some(TxMeta { csum, gso: how.gso }))
     }
 

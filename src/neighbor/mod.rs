@@ -262,11 +262,12 @@ impl Neighbors {
     /// The neighbour in `cache` answered in another way (RFC 4861, section 7.3.1).
     #[inline]
     pub(crate) fn confirm(&mut self, (index, generation): (u32, u32), now: Instant) {
-        let slot = index.checked_sub(1).and_then(|i| self.slots.get(i as usize));
+        let reachable6 = self.reachable6;
+        let slot = index.checked_sub(1).and_then(|i| self.slots.get_mut(i as usize));
         let Some(slot) = slot.filter(|slot| slot.generation == generation) else { return };
         if !matches!(slot.state, State::Incomplete { .. }) {
-            let until = now + self.reachable(slot.address);
-            self.slots[index as usize - 1].state = State::Reachable { until };
+            let lasts = if slot.address.is_ipv4() { REACHABLE } else { reachable6 };
+            slot.state = State::Reachable { until: now + lasts };
         }
     }
 

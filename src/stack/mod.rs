@@ -35,6 +35,7 @@ use crate::{
     udp::{self, Target, Udp, UdpId},
     wire::{MacAddr, ethernet, ethernet::EtherType},
 };
+use alloc::boxed::Box;
 use core::{
     hash::Hasher,
     net::{IpAddr, SocketAddr},
@@ -51,7 +52,8 @@ pub struct Stack {
     /// All UDP sockets.
     pub udp: Udp,
     ip: Ip,
-    chain: Chain,
+    /// Of the frame that is looked at; kept for its capacity.
+    chain: Option<Box<Chain>>,
     familiar: familiar::Familiar,
     reassembly: Reassembly,
     igmp: Igmp,
@@ -64,7 +66,7 @@ pub struct Stack {
     device: DeviceStats,
     /// Name servers, for whoever resolves names.
     pub(crate) dns: Servers,
-    dhcp: Option<alloc::boxed::Box<dhcp::Dhcp>>,
+    dhcp: Option<Box<dhcp::Dhcp>>,
 }
 
 impl Stack {
@@ -85,7 +87,7 @@ impl Stack {
             // What waits for applications the device cannot receive into.
             udp: Udp::new(pool.config().bytes() / 4, &seed),
             ip: Ip::new(info.mac, mtu, info.offloads, pool, key(&seed, b"identification")),
-            chain: Chain::new(),
+            chain: None,
             familiar: familiar::Familiar::default(),
             reassembly: Reassembly::default(),
             igmp: Igmp::default(),
@@ -105,7 +107,7 @@ impl Stack {
 
     /// Processes a batch of received frames to completion; answers go to `tx`.
     pub fn receive(&mut self, now: Instant, rx: &mut RxQueue, tx: &mut TxQueue) {
-        let mut chain = core::mem::take(&mut self.chain);
+        let mut chain = self.chain.take().unwrap_or_default();
         while let Some(meta) = rx.pop_into(&mut chain) {
             self.stats.frames += 1;
             match self.familiar.takes(&self.ip.addresses, &chain) {
@@ -114,7 +116,7 @@ impl Stack {
             }
         }
         chain.clear();
-        self.chain = chain;
+        self.chain = Some(chain);
     }
 
     fn frame(&mut self, now: Instant, meta: &RxMeta, frame: &mut Chain, tx: &mut TxQueue) {

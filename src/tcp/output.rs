@@ -588,9 +588,7 @@ impl Conn {
             _ => self.send.range(seq, len as usize),
         };
         let copied = match options {
-            None => {
-                emit::transmit_plain(net, &mut self.flow, &out, timestamps, payload)?
-            }
+            None => emit::transmit_plain(net, &mut self.flow, &out, timestamps, payload)?,
             Some(options) => emit::transmit(net, &mut self.flow, &out, options, payload)?,
         };
         cx.stats.segments_out += 1;

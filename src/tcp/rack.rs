@@ -40,13 +40,7 @@ impl Rack {
     /// Steps 1 to 3: a segment was delivered. `too_early` tells whether an ACK of a retransmitted
     /// segment must be for its first transmission.
     #[inline]
-    pub(crate) fn delivered(
-        &mut self,
-        sent: &Sent,
-        now: Instant,
-        min_rtt: u64,
-        too_early: bool,
-    ) {
+    pub(crate) fn delivered(&mut self, sent: &Sent, now: Instant, min_rtt: u64, too_early: bool) {
         let rtt = now.nanos_since(sent.sent_at);
         let resent = sent.mark.contains(Mark::EVER_RESENT);
         if resent && (too_early || rtt < min_rtt) {

@@ -73,12 +73,7 @@ impl Tcp {
     }
 
     #[inline(never)]
-    fn receive_in_full<N: Network>(
-        &mut self,
-        net: &mut N,
-        packet: &Incoming,
-        segment: &mut Chain,
-    ) {
+    fn receive_in_full<N: Network>(&mut self, net: &mut N, packet: &Incoming, segment: &mut Chain) {
         let mut seg = match Segment::take(packet, segment) {
             Ok(seg) => seg,
             Err(invalid) => {

@@ -80,6 +80,7 @@ impl RecvQueue {
         0
     }
 
+    #[inline(never)]
     fn push_small(&mut self, slice: Slice, pool: &Pool) -> usize {
         let mut copied = 0;
         if self.tail.as_ref().is_none_or(|t| t.tailroom() < slice.len()) {
@@ -106,7 +107,15 @@ impl RecvQueue {
         copied
     }
 
+    #[inline]
     fn flush_tail(&mut self) {
+        if self.tail.is_some() {
+            self.flush();
+        }
+    }
+
+    #[inline(never)]
+    fn flush(&mut self) {
         if let Some(tail) = self.tail.take() {
             self.ready.push_back(tail.freeze());
         }

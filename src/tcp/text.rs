@@ -35,9 +35,10 @@ impl Conn {
         payload: &mut Chain,
         pool: &Pool,
     ) {
-        while let Some(slice) = payload.pop() {
-            cx.stats.payload_bytes_copied += self.recv.push(slice, pool) as u64;
-        }
+        let recv = &mut self.recv;
+        let mut copied = 0;
+        payload.drain(|slice| copied += recv.push(slice, pool));
+        cx.stats.payload_bytes_copied += copied as u64;
         self.rcv_nxt += len;
         cx.stats.bytes_in += u64::from(len);
         self.notify(cx, Pending::READABLE);

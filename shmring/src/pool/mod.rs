@@ -136,9 +136,13 @@ struct Inner {
 /// Who holds delivered buffers: a connection charges its receive window by the buffers that its
 /// application has not dropped yet, whatever their fill.
 #[derive(Debug, Default)]
-pub struct Account {
-    refs: AtomicUsize,
-    held: AtomicUsize,
+pub struct Account(AtomicUsize);
+
+impl Account {
+    /// The handle's reference in the count.
+    const HANDLE: usize = 1;
+    /// That of a buffer.
+    const HELD: usize = 2;
 }
 
 /// A handle to an [`Account`].
@@ -153,14 +157,14 @@ unsafe impl Sync for Charge {}
 impl Charge {
     /// A fresh account that holds nothing.
     pub fn new() -> Charge {
-        let account = Account { refs: AtomicUsize::new(1), held: AtomicUsize::new(0) };
+        let account = Account(AtomicUsize::new(Account::HANDLE));
         Charge(NonNull::from(Box::leak(Box::new(account))))
     }
 
     /// Buffers charged and not dropped yet.
     pub fn held(&self) -> usize {
         // SAFETY: this handle keeps the account alive.
-        unsafe { self.0.as_ref() }.held.load(Ordering::Relaxed)
+        unsafe { self.0.as_ref() }.0.load(Ordering::Relaxed) / Account::HELD
     }
 }
 
@@ -172,13 +176,13 @@ impl Default for Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        release_account(self.0);
+        release_account(self.0, Account::HANDLE);
     }
 }
 
-fn release_account(account: NonNull<Account>) {
+fn release_account(account: NonNull<Account>, reference: usize) {
     // SAFETY: the caller gives up one reference, which kept the account alive until here.
-    let last = unsafe { account.as_ref() }.refs.fetch_sub(1, Ordering::AcqRel) == 1;
+    let last = unsafe { account.as_ref() }.0.fetch_sub(reference, Ordering::AcqRel) == reference;
     if last {
         // SAFETY: the last reference is gone, and the account came from a Box.
         drop(unsafe { Box::from_raw(account.as_ptr()) });
@@ -392,9 +396,7 @@ unsafe fn recycle(meta: NonNull<Meta>) {
     let charge = unsafe { &meta.as_ref().charge };
     if let Some(account) = NonNull::new(charge.load(Ordering::Relaxed)) {
         charge.store(core::ptr::null_mut(), Ordering::Relaxed);
-        // SAFETY: the charge holds a reference to the account.
-        unsafe { account.as_ref() }.held.fetch_sub(1, Ordering::Relaxed);
-        release_account(account);
+        release_account(account, Account::HELD);
     }
     // SAFETY: as above; after the push the pool may be gone, so nothing touches it then.
     let last = unsafe {

@@ -91,9 +91,7 @@ impl Slice {
         let free = core::ptr::null_mut();
         if meta.charge.compare_exchange(free, new, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             // SAFETY: the handle keeps the account alive; the charge takes a reference of its own.
-            let account = unsafe { account.0.as_ref() };
-            account.refs.fetch_add(1, Ordering::Relaxed);
-            account.held.fetch_add(1, Ordering::Relaxed);
+            unsafe { account.0.as_ref() }.0.fetch_add(Account::HELD, Ordering::Relaxed);
         }
     }
 
