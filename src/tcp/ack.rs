@@ -92,7 +92,7 @@ impl Conn {
         self.judge_mtu_probe(now);
         let phase = self.recovery.phase;
         let was_open = phase == Phase::Open;
-        let lost = if was_open && self.board.is_clean() && self.sack_ok {
+        let lost = if was_open && self.board.is_clean() && self.sack_ok && !progress.dsack {
             0
         } else {
             self.recover(cx, &progress, &sampler)
@@ -143,6 +143,7 @@ impl Conn {
         if round_start {
             self.round_end = self.delivery.delivered;
             self.round_flight = [prior_in_flight, self.round_flight[0]];
+            self.on_recovery_round();
         }
         round_start
     }
@@ -210,8 +211,7 @@ impl Conn {
                 let sane = start < end && end <= nxt && end - start <= self.max_snd_wnd;
                 if sane {
                     progress.dsack = true;
-                    let r = &mut self.recovery;
-                    r.undo_resent = r.undo_resent.saturating_sub(end - start);
+                    self.on_duplicate_sack(start, end);
                 }
             } else if start - una < end - una && end - una <= nxt - una {
                 valid.push(start, end);

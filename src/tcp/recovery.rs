@@ -9,6 +9,10 @@ use crate::{time::Duration, wire::tcp::SeqNum};
 /// RFC 5681, section 3.2.
 pub(crate) const DUP_THRESH: u32 = 3;
 
+/// Round trips after a recovery in which a D-SACK may still show that it was for nothing: the
+/// answer to a retransmission comes after the ACK that ends the recovery.
+const UNDO_ROUNDS: u8 = 2;
+
 /// What the sender is doing about loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -56,9 +60,12 @@ pub(crate) struct Recovery {
     recover_fs: u32,
     /// The window and threshold before the reduction.
     prior: Option<(u32, u32)>,
-    /// Bytes sent again in this phase that no D-SACK has answered.
+    /// Bytes sent again since the reduction that no D-SACK has answered.
     pub(crate) undo_resent: u32,
-    /// TSval of the first retransmission of this phase.
+    /// What was sent again since the reduction lies from here on.
+    pub(crate) undo_from: SeqNum,
+    undo_rounds: u8,
+    /// TSval of the first retransmission that is in flight, or was since the reduction.
     pub(crate) resent_ts: Option<u32>,
 }
 
@@ -81,6 +88,8 @@ impl Recovery {
             recover_fs: 0,
             prior: None,
             undo_resent: 0,
+            undo_from: iss,
+            undo_rounds: 0,
             resent_ts: None,
         }
     }
@@ -107,8 +116,8 @@ impl Conn {
     /// Runs loss detection and recovery for an ACK; returns the bytes newly deemed lost.
     pub(crate) fn recover(&mut self, cx: &mut Core, progress: &Progress, sampler: &Sampler) -> u32 {
         let lost_before = self.board.lost() - self.board.resent();
+        self.try_undo(cx, progress);
         if self.recovery.phase != Phase::Open {
-            self.try_undo(cx, progress);
             self.try_exit(progress);
         }
         if self.recovery.phase == Phase::Loss && self.recovery.frto != Frto::Off {
@@ -224,12 +233,8 @@ impl Conn {
 
     fn reduce(&mut self, cx: &mut Core, phase: Phase) {
         let flight = self.flight();
-        let prior = (self.window.cwnd, self.window.ssthresh);
-        let r = &mut self.recovery;
-        if r.phase == Phase::Open {
-            r.prior = Some(prior);
-            r.undo_resent = 0;
-            r.resent_ts = None;
+        if self.recovery.phase == Phase::Open {
+            self.remember();
             self.window.ssthresh = self.controller.on_congestion(&self.window, flight, cx.now);
         }
         let r = &mut self.recovery;
@@ -240,6 +245,19 @@ impl Conn {
         r.recover_fs = flight.max(1);
         if self.ecn_ok {
             self.ecn_cwr = true;
+        }
+    }
+
+    /// Before a reduction: what it takes to undo it.
+    fn remember(&mut self) {
+        let r = &mut self.recovery;
+        r.prior = Some((self.window.cwnd, self.window.ssthresh));
+        r.undo_resent = 0;
+        r.undo_from = self.snd_una;
+        r.undo_rounds = UNDO_ROUNDS;
+        // An ACK of what an earlier recovery sent again says nothing about this one.
+        if self.board.resent() == 0 {
+            r.resent_ts = None;
         }
     }
 
@@ -292,17 +310,36 @@ impl Conn {
         r.frto = Frto::Off;
         r.dup_acks = 0;
         r.reno_sacked = 0;
-        r.prior = None;
+    }
+
+    /// A round trip begins.
+    pub(crate) fn on_recovery_round(&mut self) {
+        let r = &mut self.recovery;
+        if r.phase == Phase::Open && r.prior.is_some() {
+            r.undo_rounds = r.undo_rounds.saturating_sub(1);
+            if r.undo_rounds == 0 {
+                r.prior = None;
+            }
+        }
+    }
+
+    /// RFC 2883: a copy of `[start, end)` arrived that the peer had already.
+    pub(crate) fn on_duplicate_sack(&mut self, start: SeqNum, end: SeqNum) {
+        let r = &mut self.recovery;
+        if start >= r.undo_from {
+            r.undo_resent = r.undo_resent.saturating_sub(end - start);
+        }
     }
 
     /// Takes the reduction back when all retransmissions prove to have been for nothing: by the
     /// timestamp (RFC 3522, Eifel) or by D-SACK (RFC 3708).
-    fn try_undo(&mut self, cx: &mut Core, progress: &Progress) {
+    pub(crate) fn try_undo(&mut self, cx: &mut Core, progress: &Progress) {
         let r = &self.recovery;
         if r.phase == Phase::Reduced {
             return;
         }
-        let eifel = progress.acked > 0
+        let eifel = r.phase != Phase::Open
+            && progress.acked > 0
             && matches!((progress.ts_ecr, r.resent_ts), (Some(ecr), Some(ts))
                 if (ecr.wrapping_sub(ts) as i32) < 0);
         let all_dsacked = progress.dsack && r.resent_ts.is_some() && r.undo_resent == 0;
@@ -312,7 +349,7 @@ impl Conn {
     }
 
     fn undo(&mut self, cx: &mut Core) {
-        let Some((cwnd, ssthresh)) = self.recovery.prior else {
+        let Some((cwnd, ssthresh)) = self.recovery.prior.take() else {
             return;
         };
         cx.stats.undos += 1;
@@ -328,9 +365,7 @@ impl Conn {
     pub(crate) fn enter_loss(&mut self, cx: &mut Core) {
         let first = self.recovery.phase != Phase::Loss || self.rtt.backoff == 0;
         if self.recovery.phase == Phase::Open {
-            self.recovery.prior = Some((self.window.cwnd, self.window.ssthresh));
-            self.recovery.undo_resent = 0;
-            self.recovery.resent_ts = None;
+            self.remember();
         }
         if first && self.state.is_synchronized() && self.recovery.phase != Phase::Recovery {
             let flight = self.flight();

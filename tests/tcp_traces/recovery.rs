@@ -283,6 +283,66 @@ fn d_sack_of_every_retransmission_undoes_the_recovery() {
 }
 
 #[test]
+fn d_sack_after_the_end_of_a_recovery_undoes_it() {
+    for rounds in [0, 1, 2] {
+        let (mut t, id) = ten_in_flight(true, Congestion::Cubic);
+        inject!(t, ACK, seq = 1, ack = 1, win = 60_000, sack = vec![(1001, 4001)]);
+        expect!(t, ACK, seq = 1);
+        // The first transmission arrives, and all else: the recovery is over before the answer to
+        // the retransmission.
+        inject!(t, ACK, seq = 1, ack = 10_001, win = 60_000);
+        let reduced = t.tcp.info(id).unwrap().cwnd;
+        assert_eq!(reduced, 7001);
+        let mut acked = 10_001;
+        t.write(id, 50_000);
+        for _ in 0..rounds {
+            t.pass(RTT);
+            t.net.sent.clear();
+            acked += 1000 * (reduced / 1000);
+            inject!(t, ACK, seq = 1, ack = acked, win = 60_000);
+        }
+        inject!(t, ACK, seq = 1, ack = acked, win = 60_000, sack = vec![(1, 1001)]);
+        let undone = u64::from(rounds < 2);
+        assert_eq!(t.tcp.stats().undos, undone, "after {rounds} round trips");
+        assert_eq!(t.tcp.info(id).unwrap().cwnd >= 10_000, undone == 1);
+    }
+}
+
+#[test]
+fn answer_to_an_earlier_recovery_does_not_undo_this_one() {
+    let (mut t, id) = open(Seg { ts: Some((1, 0)), ..Trace::syn() }, Congestion::Cubic);
+    t.write(id, 988 * 60);
+    let first = t.take_sent().unwrap().ts.unwrap().0;
+    let at = |n: u32| 1 + 988 * n;
+    let mut now = 0;
+    // At some millisecond the peer acknowledges all before segment `ack`, and echoes what was sent
+    // at another one.
+    let mut peer = |t: &mut Trace, ms: u64, ack: u32, sent: u32, sack: &[(u32, u32)]| {
+        t.pass(Duration::from_millis(ms - core::mem::replace(&mut now, ms)));
+        t.net.sent.clear();
+        let sack = sack.iter().map(|&(from, to)| (at(from), at(to))).collect();
+        let ts = Some((2 + ms as u32, first + sent));
+        inject!(t, ACK, seq = 1, ack = at(ack), win = 60_000, ts = ts, sack = sack);
+        std::iter::from_fn(|| t.take_sent()).map(|s| s.seq / 988).collect::<Vec<_>>()
+    };
+    // Of the first ten, 0 and 8 are lost.
+    assert_eq!(peer(&mut t, 100, 0, 0, &[(1, 4)]), [0]);
+    assert_eq!(peer(&mut t, 102, 0, 0, &[(1, 8)]), [10, 11, 12, 13]);
+    assert_eq!(peer(&mut t, 105, 0, 0, &[(9, 10), (1, 8)])[0], 8);
+    // 10 is lost as well, and in flight again when the recovery of 0 and 8 ends.
+    peer(&mut t, 200, 8, 100, &[(9, 10)]);
+    assert_eq!(peer(&mut t, 202, 8, 100, &[(11, 14), (9, 10)])[0], 10);
+    peer(&mut t, 205, 10, 105, &[(11, 14)]);
+    assert_eq!(t.tcp.stats().recoveries, 1);
+    // And 14.
+    assert_eq!(peer(&mut t, 300, 10, 105, &[(15, 16), (11, 14)])[0], 14);
+    assert_eq!(t.tcp.stats().recoveries, 2);
+    // What answers is the retransmission of 10, which is older than that of 14.
+    peer(&mut t, 302, 14, 202, &[(15, 16)]);
+    assert_eq!(t.tcp.stats().undos, 0);
+}
+
+#[test]
 fn window_restarts_after_idle() {
     let (mut t, id) = open(Trace::syn(), Congestion::Cubic);
     t.write(id, 10_000);
