@@ -108,20 +108,23 @@ fn a_capture_has_every_frame_and_is_read_by_tshark() {
     }
 }
 
-/// The echo image with an instruction that faults at the start of `function`.
+/// The echo image, and its twin with names, with an instruction that faults at the start of
+/// `function`.
 fn broken_image(dir: &std::path::Path, function: &str) -> PathBuf {
-    let path = testbed::image("echo").unwrap();
-    let mut bytes = fs::read(&path).unwrap();
-    let names = Command::new("nm").arg("-C").arg(&path).output().unwrap();
+    let image = testbed::image("echo").unwrap();
+    let debug = image.with_extension("hvt.debug");
+    let names = Command::new("nm").arg("-C").arg(&debug).output().unwrap();
     let names = String::from_utf8(names.stdout).unwrap();
     let line = names.lines().find(|line| line.contains(function)).unwrap();
     let address = usize::from_str_radix(line.split(' ').next().unwrap(), 16).unwrap();
-    // Text is the first segment: a page into the file, at 1 MiB in memory.
-    let at = address - 0x10_0000 + 0x1000;
-    bytes[at..at + 2].copy_from_slice(&[0x0f, 0x0b]);
-    let broken = dir.join("broken.hvt");
-    fs::write(&broken, bytes).unwrap();
-    broken
+    // The first segment begins with the file, at 1 MiB in memory.
+    let at = address - 0x10_0000;
+    for (from, to) in [(&image, "broken.hvt"), (&debug, "broken.hvt.debug")] {
+        let mut bytes = fs::read(from).unwrap();
+        bytes[at..at + 2].copy_from_slice(&[0x0f, 0x0b]);
+        fs::write(dir.join(to), bytes).unwrap();
+    }
+    dir.join("broken.hvt")
 }
 
 #[test]
@@ -142,12 +145,19 @@ fn a_crash_names_the_calls_and_leaves_a_core_file() {
     let core = ended.output.split("core file: ").nth(1).unwrap().trim();
     let bytes = fs::read(core).unwrap();
     assert_eq!(&bytes[..4], b"\x7fELF");
+    let debug = image.with_extension("hvt.debug");
     if testbed::tool("gdb").is_ok() {
         let gdb = ["-batch", "-nx", "-ex", "bt"];
-        let output = Command::new("gdb").args(gdb).arg(&image).arg(core).output().unwrap();
+        let output = Command::new("gdb").args(gdb).arg(&debug).arg(core).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(text.contains("::net") && text.contains("entry::main"), "{text}");
     }
+    // Names of another build would be worse than none.
+    fs::copy(testbed::image("http").unwrap().with_extension("hvt.debug"), &debug).unwrap();
+    let guest = Guest::boot(&testbed::tender().unwrap(), &options, &image, &[]).unwrap();
+    let ended = guest.wait().unwrap();
+    assert!(ended.output.contains("broken.hvt.debug is not of this image"), "{}", ended.output);
+    assert!(!ended.output.contains("entry::main"), "{}", ended.output);
     fs::remove_dir_all(&dir).unwrap();
 }
 

@@ -134,7 +134,10 @@ impl Routes {
     pub(crate) fn router_lost(&mut self, router: IpAddr, now: Instant) {
         let lost = |route: &Route| route.via.unwrap_or(route.prefix.address) == router;
         self.retain(|route| route.origin != Origin::Redirect || !lost(route));
-        self.list.sort_by_key(|route| route.via == Some(router));
+        let by_it = |route: &Route| route.via == Some(router);
+        let last: Vec<Route> = self.list.iter().copied().filter(by_it).collect();
+        self.list.retain(|route| !by_it(route));
+        self.list.extend(last);
         self.router_heard(router);
         if self.list.iter().any(|route| route.via == Some(router)) {
             self.silent.push((router, now + ASK_AGAIN));

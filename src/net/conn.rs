@@ -1,6 +1,6 @@
 //! What streams and their halves are made from: polls that read and write a connection.
 
-use super::{Error, Net};
+use super::{Error, Net, Socket};
 use crate::{
     Slice,
     tcp::{ConnId, Read, Shutdown, Tcp},
@@ -8,7 +8,7 @@ use crate::{
 use bytes::Buf;
 use core::{
     future::poll_fn,
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, ready},
 };
 
 /// An open connection; closed in good order when it is dropped.
@@ -19,7 +19,7 @@ pub(super) struct Conn {
 
 impl Conn {
     pub(super) fn new(net: &Net, id: ConnId) -> Conn {
-        net.0.state.borrow_mut().open.insert(id);
+        net.0.state.borrow_mut().sockets.open(Socket::Conn(id));
         Conn { net: net.clone(), id }
     }
 
@@ -40,7 +40,7 @@ impl Conn {
             Ok(Read::Data(slice)) => Ok(Some(slice)),
             Ok(Read::End) => Ok(None),
             Ok(Read::Empty) => {
-                state.readers.insert(self.id, cx.waker().clone());
+                state.sockets.read_later(Socket::Conn(self.id), cx);
                 return Poll::Pending;
             }
             Err(error) => Err(error.into()),
@@ -75,7 +75,7 @@ impl Conn {
         let state = &mut *self.net.0.state.borrow_mut();
         match state.stack.tcp.write(self.id, data) {
             Ok(0) => {
-                state.writers.insert(self.id, cx.waker().clone());
+                state.sockets.write_later(Socket::Conn(self.id), cx);
                 Poll::Pending
             }
             result => Poll::Ready(result.map_err(Error::from)),
@@ -130,17 +130,14 @@ impl Conn {
     pub(super) fn abort(&self) {
         let state = &mut *self.net.0.state.borrow_mut();
         state.stack.tcp.abort(self.id);
-        let waiting = [state.readers.remove(&self.id), state.writers.remove(&self.id)];
-        waiting.into_iter().flatten().for_each(Waker::wake);
+        state.sockets.wake(Socket::Conn(self.id), true, true);
     }
 }
 
 impl Drop for Conn {
     fn drop(&mut self) {
         let state = &mut *self.net.0.state.borrow_mut();
-        state.open.remove(&self.id);
-        state.readers.remove(&self.id);
-        state.writers.remove(&self.id);
+        state.sockets.close(Socket::Conn(self.id));
         state.stack.tcp.close(self.id);
     }
 }

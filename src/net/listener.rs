@@ -1,6 +1,6 @@
 //! Listening TCP sockets.
 
-use super::{Error, Net, TcpStream};
+use super::{Error, Net, Socket, TcpStream};
 use crate::tcp::{ListenOptions, ListenerId};
 use core::{
     future::poll_fn,
@@ -26,7 +26,7 @@ impl TcpListener {
     ) -> Result<TcpListener, Error> {
         let state = &mut *net.0.state.borrow_mut();
         let id = state.stack.tcp.listen(local, options)?;
-        state.listening.insert(id);
+        state.sockets.open(Socket::Listener(id));
         Ok(TcpListener { net: net.clone(), id })
     }
 
@@ -41,7 +41,7 @@ impl TcpListener {
             match state.stack.tcp.accept(self.id) {
                 Ok(Some(conn)) => Poll::Ready(Ok(conn)),
                 Ok(None) => {
-                    state.acceptors.insert(self.id, cx.waker().clone());
+                    state.sockets.read_later(Socket::Listener(self.id), cx);
                     Poll::Pending
                 }
                 Err(error) => Poll::Ready(Err(Error::from(error))),
@@ -60,8 +60,7 @@ impl TcpListener {
 impl Drop for TcpListener {
     fn drop(&mut self) {
         let state = &mut *self.net.0.state.borrow_mut();
-        state.acceptors.remove(&self.id);
-        state.listening.remove(&self.id);
+        state.sockets.close(Socket::Listener(self.id));
         state.stack.tcp.close_listener(self.id);
     }
 }

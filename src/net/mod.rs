@@ -8,6 +8,7 @@ mod half;
 mod happy_eyeballs;
 mod listener;
 mod lookup;
+mod sockets;
 mod stream;
 mod traits;
 mod udp;
@@ -26,9 +27,8 @@ use crate::{
     frame::{RxQueue, TxQueue},
     rt::Rt,
     stack::Stack,
-    tcp::{ConnId, Event, ListenerId},
+    tcp::Event,
     time::Instant,
-    udp::UdpId,
 };
 use alloc::{boxed::Box, format, rc::Rc, string::String, vec::Vec};
 use core::{
@@ -37,7 +37,7 @@ use core::{
     net::{IpAddr, Ipv6Addr, SocketAddr},
     task::{Poll, Waker},
 };
-use hashbrown::{HashMap, HashSet};
+use sockets::{Socket, Sockets};
 
 /// Where a network's counters are shown outside, as often as it goes to sleep.
 pub type Publish = Box<dyn FnMut(&mut dyn Iterator<Item = (&'static str, u64)>)>;
@@ -55,14 +55,7 @@ struct Inner {
 struct State {
     stack: Stack,
     tx: TxQueue,
-    readers: HashMap<ConnId, Waker>,
-    writers: HashMap<ConnId, Waker>,
-    acceptors: HashMap<ListenerId, Waker>,
-    receivers: HashMap<UdpId, Waker>,
-    /// What handles name: connections, listeners, UDP sockets.
-    open: HashSet<ConnId>,
-    listening: HashSet<ListenerId>,
-    bound: HashSet<UdpId>,
+    sockets: Sockets,
     publish: Option<Publish>,
     /// Who waits for an address.
     waiting: Vec<Waker>,
@@ -74,23 +67,19 @@ impl State {
     /// Wakes the tasks whose sockets have changed.
     fn dispatch(&mut self) {
         while let Some(event) = self.stack.tcp.take_event() {
-            let (reader, writer) = match event {
-                Event::Readable(conn) => (self.readers.remove(&conn), None),
-                Event::Writable(conn) | Event::Connected(conn) => {
-                    (None, self.writers.remove(&conn))
-                }
-                Event::Closed(conn) => (self.readers.remove(&conn), self.writers.remove(&conn)),
-                Event::Acceptable(listener) => (self.acceptors.remove(&listener), None),
+            let (socket, readers, writers) = match event {
+                Event::Readable(conn) => (Socket::Conn(conn), true, false),
+                Event::Writable(conn) | Event::Connected(conn) => (Socket::Conn(conn), false, true),
+                Event::Closed(conn) => (Socket::Conn(conn), true, true),
+                Event::Acceptable(listener) => (Socket::Listener(listener), true, false),
             };
-            reader.into_iter().chain(writer).for_each(Waker::wake);
+            self.sockets.wake(socket, readers, writers);
         }
         if !self.waiting.is_empty() && self.stack.is_configured() {
             self.waiting.drain(..).for_each(Waker::wake);
         }
         while let Some(id) = self.stack.udp.take_readable() {
-            if let Some(waker) = self.receivers.remove(&id) {
-                waker.wake();
-            }
+            self.sockets.wake(Socket::Udp(id), true, false);
         }
     }
 }
@@ -100,13 +89,7 @@ impl Net {
         let state = State {
             stack,
             tx: TxQueue::default(),
-            readers: HashMap::new(),
-            writers: HashMap::new(),
-            acceptors: HashMap::new(),
-            receivers: HashMap::new(),
-            open: HashSet::new(),
-            listening: HashSet::new(),
-            bound: HashSet::new(),
+            sockets: Sockets::default(),
             publish,
             waiting: Vec::new(),
             names: dns::Cache::default(),
@@ -204,18 +187,18 @@ impl Net {
 
     /// Names the sockets that are still open.
     pub(crate) fn name_open(&self, names: &mut Vec<String>) {
-        let State { stack, open, listening, bound, .. } = &*self.0.state.borrow();
-        names.extend(listening.iter().filter_map(|id| {
-            stack.tcp.listener_addr(*id).map(|local| format!("TCP listener at {local}"))
-        }));
-        names.extend(open.iter().map(|id| {
-            match (stack.tcp.local_addr(*id), stack.tcp.peer_addr(*id)) {
+        let State { stack, sockets, .. } = &*self.0.state.borrow();
+        names.extend(sockets.iter().filter_map(|socket| match socket {
+            Socket::Listener(id) => {
+                stack.tcp.listener_addr(id).map(|local| format!("TCP listener at {local}"))
+            }
+            Socket::Conn(id) => Some(match (stack.tcp.local_addr(id), stack.tcp.peer_addr(id)) {
                 (Some(local), Some(peer)) => format!("TCP connection of {local} to {peer}"),
                 _ => "TCP connection that has ended".into(),
+            }),
+            Socket::Udp(id) => {
+                stack.udp.local_addr(id).ok().map(|local| format!("UDP socket at {local}"))
             }
-        }));
-        names.extend(bound.iter().filter_map(|id| {
-            stack.udp.local_addr(*id).ok().map(|local| format!("UDP socket at {local}"))
         }));
     }
 

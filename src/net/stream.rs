@@ -1,6 +1,6 @@
 //! TCP connections.
 
-use super::{Error, Net, ReadHalf, WriteHalf, conn::Conn};
+use super::{Error, Net, ReadHalf, Socket, WriteHalf, conn::Conn};
 use crate::{
     Slice,
     tcp::{self, Congestion, ConnId, Info, Keepalive, Options, Shutdown},
@@ -44,7 +44,7 @@ impl TcpStream {
             let state = &mut *net.0.state.borrow_mut();
             match state.stack.tcp.info(id).map(|info| info.state) {
                 Some(tcp::State::SynSent | tcp::State::SynReceived) => {
-                    state.writers.insert(id, cx.waker().clone());
+                    state.sockets.write_later(Socket::Conn(id), cx);
                     Poll::Pending
                 }
                 Some(tcp::State::Closed) | None => {

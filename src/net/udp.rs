@@ -1,6 +1,6 @@
 //! UDP sockets.
 
-use super::{Error, Net};
+use super::{Error, Net, Socket};
 use crate::{
     Slice,
     stack::Stack,
@@ -45,7 +45,7 @@ impl UdpSocket {
     ) -> Result<UdpSocket, Error> {
         let state = &mut *net.0.state.borrow_mut();
         let id = state.stack.udp.open(local, peer)?;
-        state.bound.insert(id);
+        state.sockets.open(Socket::Udp(id));
         Ok(UdpSocket { net: net.clone(), id })
     }
 
@@ -73,7 +73,7 @@ impl UdpSocket {
         match state.stack.udp.recv(self.id) {
             Ok(Some(datagram)) => Poll::Ready(Ok(datagram)),
             Ok(None) => {
-                state.receivers.insert(self.id, cx.waker().clone());
+                state.sockets.read_later(Socket::Udp(self.id), cx);
                 Poll::Pending
             }
             Err(error) => Poll::Ready(Err(error.into())),
@@ -187,8 +187,7 @@ impl UdpSocket {
 impl Drop for UdpSocket {
     fn drop(&mut self) {
         let state = &mut *self.net.0.state.borrow_mut();
-        state.receivers.remove(&self.id);
-        state.bound.remove(&self.id);
+        state.sockets.close(Socket::Udp(self.id));
         state.stack.close_udp(self.net.0.rt.now(), self.id);
     }
 }

@@ -20,6 +20,7 @@ mod stats;
 
 pub use config::{Config, Identifiers, Ipv6};
 pub use stats::Stats;
+pub(crate) use stats::named;
 
 use crate::{
     Pool, Slice,

@@ -1,9 +1,22 @@
 //! Counters of the stack itself: one for each reason that a frame is dropped.
 
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// The bytes of counters, all of 64 bits, with their names: a table of names takes far less room in an image
+/// than the code that pairs each with its field.
+pub(crate) fn named<'a>(
+    names: &'static [&'static str],
+    counters: &'a [u8],
+) -> impl Iterator<Item = (&'static str, u64)> + use<'a> {
+    let values = <[u64]>::ref_from_bytes(counters).unwrap_or(&[]);
+    names.iter().copied().zip(values.iter().copied())
+}
+
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
         /// What the stack counts beside its transports.
-        #[derive(Clone, Copy, Debug, Default)]
+        #[derive(Clone, Copy, Debug, Default, IntoBytes, Immutable)]
+        #[repr(C)]
         pub struct Stats {
             $($(#[$doc])* pub $name: u64,)*
             /// Payload bytes copied outside the transports.
@@ -11,8 +24,9 @@ macro_rules! counters {
         }
 
         impl Stats {
-            pub(crate) fn named(&self) -> impl Iterator<Item = (&'static str, u64)> {
-                [$((stringify!($name), self.$name)),*].into_iter()
+            pub(crate) fn named(&self) -> impl Iterator<Item = (&'static str, u64)> + use<'_> {
+                const NAMES: &[&str] = &[$(stringify!($name)),*];
+                named(NAMES, self.as_bytes())
             }
         }
     };

@@ -1,17 +1,22 @@
 //! Counters of one TCP instance.
 
+use crate::stack::named;
+use zerocopy::{Immutable, IntoBytes};
+
 macro_rules! stats {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// Counters since the start.
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, IntoBytes, Immutable)]
+        #[repr(C)]
         pub struct Stats {
             $($(#[$doc])* pub $name: u64,)*
         }
 
         impl Stats {
             /// Every counter by name.
-            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
-                [$((concat!("tcp_", stringify!($name)), self.$name),)*].into_iter()
+            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<'_> {
+                const NAMES: &[&str] = &[$(concat!("tcp_", stringify!($name)),)*];
+                named(NAMES, self.as_bytes())
             }
         }
     };

@@ -1,7 +1,11 @@
 //! Counters of UDP.
 
+use crate::stack::named;
+use zerocopy::{Immutable, IntoBytes};
+
 /// Counters.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, IntoBytes, Immutable)]
+#[repr(C)]
 pub struct Stats {
     /// Datagrams received.
     pub received: u64,
@@ -25,18 +29,18 @@ pub struct Stats {
 
 impl Stats {
     /// Every counter by its name.
-    pub(crate) fn named(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        [
-            ("udp_received", self.received),
-            ("udp_sent", self.sent),
-            ("udp_malformed", self.malformed),
-            ("udp_checksum", self.checksum),
-            ("udp_queue_full", self.queue_full),
-            ("udp_no_memory", self.no_memory),
-            ("udp_no_port", self.no_port),
-            ("udp_icmp_errors", self.icmp_errors),
-            ("udp_icmp_ignored", self.icmp_ignored),
-        ]
-        .into_iter()
+    pub(crate) fn named(&self) -> impl Iterator<Item = (&'static str, u64)> + use<'_> {
+        const NAMES: &[&str] = &[
+            "udp_received",
+            "udp_sent",
+            "udp_malformed",
+            "udp_checksum",
+            "udp_queue_full",
+            "udp_no_memory",
+            "udp_no_port",
+            "udp_icmp_errors",
+            "udp_icmp_ignored",
+        ];
+        named(NAMES, self.as_bytes())
     }
 }

@@ -31,6 +31,33 @@ pub(crate) struct Image {
     pub(crate) manifest: Manifest,
 }
 
+impl Image {
+    /// The file whose symbols name this image's functions: `IMAGE.debug`, if there is one and its
+    /// code is the same, or else the image itself.
+    pub(crate) fn named(self, path: &Path) -> Vec<u8> {
+        let mut debug = path.as_os_str().to_owned();
+        debug.push(".debug");
+        let Ok(file) = std::fs::read(&debug) else { return self.bytes };
+        if code(&file).is_some_and(|found| Some(found) == code(&self.bytes)) {
+            return file;
+        }
+        let debug = Path::new(&debug).display();
+        log::warn!("{debug} is not of this image; a crash report will have no names");
+        self.bytes
+    }
+}
+
+/// The entry, and the instructions from there to the end of the segment.
+fn code(file: &[u8]) -> Option<(u64, &[u8])> {
+    let elf = ElfBytes::<LittleEndian>::minimal_parse(file).ok()?;
+    let entry = elf.ehdr.e_entry;
+    let program =
+        elf.segments()?.iter().find(|p| p.p_type == abi::PT_LOAD && p.p_flags & abi::PF_X != 0)?;
+    let segment = elf.segment_data(&program).ok()?;
+    let from = usize::try_from(entry.checked_sub(program.p_vaddr)?).ok()?;
+    Some((entry, segment.get(from..)?))
+}
+
 /// Reads and checks the image at `path` for a guest of `memory` bytes.
 pub(crate) fn load(path: &Path, memory: u64) -> Result<Image, String> {
     let shown = path.display();

@@ -75,7 +75,7 @@ pub(crate) fn run(config: Config) -> Result<u8, String> {
         memory.seal(&segment.pages)?;
     }
     let calls = Calls { core_dir: core.as_ref().map(CoreDir::as_raw_fd) };
-    let crash = Reporter { image: image.bytes, core };
+    let crash = Reporter { image: image.named(&config.kernel), core };
     let entropy = File::open("/dev/urandom").map_err(|e| format!("/dev/urandom: {e}"))?;
     confine::drop_privileges(&config.identity)?;
     signals.serve(stats.clone(), taps.clone())?;

@@ -5,6 +5,9 @@ use std::{fs, path::PathBuf};
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
+/// Most KiB of images whose size is kept small: see "Images" in docs/decisions.md.
+const MOST: [(&str, usize); 2] = [("echo", 420), ("http", 520)];
+
 /// Builds the images of `names`, or of all examples; returns their files.
 pub(crate) fn build(names: &[&str]) -> Result<Vec<PathBuf>, String> {
     let all;
@@ -63,9 +66,40 @@ fn one(name: &str) -> Result<PathBuf, String> {
     }
     let built = build_dir.join(TARGET).join("unikernel/examples").join(name);
     let image = root().join("target/unikernel").join(format!("{name}.hvt"));
-    let copied = fs::create_dir_all(root().join("target/unikernel"))
-        .and_then(|()| fs::copy(&built, &image))
-        .map_err(|e| format!("{}: {e}", image.display()))?;
-    println!("{} ({} KiB)", image.display(), copied.div_ceil(1024));
-    Ok(image)
+    let failed = |e| format!("{}: {e}", image.display());
+    let bytes = fs::read(&built).map_err(failed)?;
+    let stripped = stripped(&bytes).ok_or("the linker wrote no image")?;
+    fs::create_dir_all(root().join("target/unikernel"))
+        // Names of functions, where the tender and gdb look for them.
+        .and_then(|()| fs::write(image.with_extension("hvt.debug"), &bytes))
+        .and_then(|()| fs::write(&image, &stripped))
+        .map_err(failed)?;
+    let size = stripped.len().div_ceil(1024);
+    println!("{} ({size} KiB)", image.display());
+    match MOST.iter().find(|(limited, _)| *limited == name) {
+        Some((_, most)) if size > *most => Err(format!(
+            "{name} is larger than {most} KiB; find what has grown with \
+             `nm -S --size-sort {}.debug`",
+            image.display()
+        )),
+        _ => Ok(image),
+    }
+}
+
+/// An image without section headers and symbols: what a tender loads.
+fn stripped(image: &[u8]) -> Option<Vec<u8>> {
+    let number = |at: usize, len: usize| {
+        let bytes = image.get(at..at + len)?;
+        Some(bytes.iter().rev().fold(0, |number, byte| number << 8 | usize::from(*byte)))
+    };
+    // ELF64: where program headers are, their size and number; each has its offset and length.
+    let (headers, size, count) = (number(0x20, 8)?, number(0x36, 2)?, number(0x38, 2)?);
+    let mut end = headers + size * count;
+    for header in (0..count).map(|i| headers + i * size) {
+        end = end.max(number(header + 8, 8)? + number(header + 0x20, 8)?);
+    }
+    let mut stripped = image.get(..end)?.to_vec();
+    stripped[0x28..0x30].fill(0);
+    stripped[0x3c..0x40].fill(0);
+    Some(stripped)
 }

@@ -54,8 +54,14 @@ impl SackBlocks {
 
     /// Sorts the blocks by their start; they must lie in one window.
     pub(crate) fn sort(&mut self) {
-        let blocks = &mut self.blocks[..usize::from(self.len)];
-        blocks.sort_unstable_by(|a, b| a.0.partial_cmp(&b.0).unwrap_or(core::cmp::Ordering::Equal));
+        // Four at most: the sorts of the library would be the larger part of an image's TCP.
+        for end in (1..usize::from(self.len)).rev() {
+            for i in 0..end {
+                if self.blocks[i + 1].0 < self.blocks[i].0 {
+                    self.blocks.swap(i, i + 1);
+                }
+            }
+        }
     }
 
     /// Whether there is no block.

@@ -37,7 +37,7 @@ const NAMES: [&str; 22] = [
 /// What is needed to tell how a guest crashed.
 #[derive(Debug)]
 pub(crate) struct Reporter {
-    /// The image's file, for its symbols.
+    /// The image's file, or its twin with the symbols.
     pub(crate) image: Vec<u8>,
     /// Where a core file goes, if one is wanted.
     pub(crate) core: Option<CoreDir>,
