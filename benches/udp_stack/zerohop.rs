@@ -74,7 +74,8 @@ impl Host {
             false => Offloads::TX_CSUM | Offloads::RX_CSUM,
         };
         let info = DeviceInfo { mac: OWN.0, mtu: 1500, offloads, io_mode: "wire" };
-        let pool = Pool::heap(PoolConfig::default());
+        // SAFETY: a bench has one thread, as a unikernel has, whose pool is this one.
+        let pool = unsafe { Pool::heap_confined(PoolConfig::default()) };
         let now = Instant::from_millis(1000);
         let mut stack = Stack::new(&Config::default(), &info, pool.clone(), [7; 32], now);
         let socket = stack.udp.bind("[::]:7".parse().unwrap()).unwrap();

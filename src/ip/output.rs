@@ -245,7 +245,8 @@ impl Output<'_> {
         how: &Outgoing,
         len: usize,
     ) -> ipv4::Header {
-        let crumbs = || self.ip.path_mtus.may_fragment(dst.into(), self.now);
+        let paths = &self.ip.path_mtus;
+        let crumbs = || !paths.is_empty() && paths.may_fragment(dst.into(), self.now);
         let dont_fragment = how.dont_fragment && !crumbs();
         // RFC 6864, section 4.1: the identification of an atomic datagram may be anything; that
         // of others must not repeat soon.

@@ -113,7 +113,7 @@ impl Default for Keepalive {
 }
 
 /// Options of one socket. A listener's options are those of the connections that it accepts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Send small segments at once (no Nagle algorithm).
     pub nodelay: bool,

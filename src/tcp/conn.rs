@@ -26,7 +26,7 @@ use crate::{
         tcp::{PROTOCOL, SeqNum, Timestamps},
     },
 };
-use alloc::boxed::Box;
+use alloc::{boxed::Box, sync::Arc};
 use shmring::pool::Charge;
 
 /// The receive buffer before it is tuned.
@@ -147,10 +147,12 @@ pub(crate) struct Conn {
     pub(crate) irs: SeqNum,
     pub(crate) peer_mss: u16,
     pub(crate) path_mtu: u16,
-    pub(crate) search: Search,
+    /// None as long as the path carries what the link does.
+    pub(crate) search: Option<Box<Search>>,
     pub(crate) listener: Option<Key>,
     pub(crate) retransmits: u32,
-    pub(crate) options: Box<Options>,
+    /// Shared with the connections that have the same.
+    pub(crate) options: Arc<Options>,
 }
 
 impl Conn {
@@ -159,7 +161,7 @@ impl Conn {
         key: Key,
         flow: Flow,
         ports: (u16, u16),
-        options: Options,
+        options: Arc<Options>,
         cx: &Core,
     ) -> Conn {
         let (local_port, remote_port) = ports;
@@ -241,10 +243,10 @@ impl Conn {
             irs: SeqNum(0),
             peer_mss: 0,
             path_mtu: 0,
-            search: Search::new(),
+            search: None,
             listener: None,
             retransmits: 0,
-            options: Box::new(options),
+            options,
         }
     }
 

@@ -1,11 +1,17 @@
 //! What all connections of an instance share: the clock of the round, timers, counters, limits.
 
-use super::{config::Config, listener::ListenerId, slab::Key, stats::Stats, wheel::Wheel};
+use super::{
+    config::{Config, Options},
+    listener::ListenerId,
+    slab::Key,
+    stats::Stats,
+    wheel::Wheel,
+};
 use crate::{
     time::{Duration, Instant},
     wire::tcp::SeqNum,
 };
-use alloc::collections::VecDeque;
+use alloc::{collections::VecDeque, sync::Arc};
 use core::{hash::Hasher, net::IpAddr};
 use siphasher::sip::SipHasher13;
 
@@ -50,6 +56,8 @@ pub(crate) enum Source {
 
 pub(crate) struct Core {
     pub(crate) config: Config,
+    /// The options of sockets that are opened without their own.
+    pub(crate) defaults: Arc<Options>,
     pub(crate) stats: Stats,
     pub(crate) now: Instant,
     pub(crate) wheel: Wheel,
@@ -102,6 +110,7 @@ impl Core {
         Core {
             challenge_left: 0,
             challenges: 0,
+            defaults: Arc::new(config.options.clone()),
             config,
             stats: Stats::default(),
             now,

@@ -4,7 +4,7 @@ use super::{
     config::{ListenOptions, Options},
     slab::Key,
 };
-use alloc::collections::VecDeque;
+use alloc::{collections::VecDeque, sync::Arc};
 use core::net::{IpAddr, SocketAddr};
 
 /// Names a listener.
@@ -15,7 +15,7 @@ pub(crate) struct Listener {
     pub(crate) key: Key,
     pub(crate) local: SocketAddr,
     pub(crate) backlog: usize,
-    pub(crate) options: Options,
+    pub(crate) options: Arc<Options>,
     /// Connections in SYN-RECEIVED.
     pub(crate) half_open: usize,
     /// Established connections that wait to be accepted.
@@ -31,13 +31,13 @@ impl Listener {
         key: Key,
         local: SocketAddr,
         options: ListenOptions,
-        defaults: &Options,
+        defaults: &Arc<Options>,
     ) -> Listener {
         Listener {
             key,
             local,
             backlog: options.backlog.max(1),
-            options: options.socket.unwrap_or_else(|| defaults.clone()),
+            options: options.socket.map_or_else(|| defaults.clone(), Arc::new),
             half_open: 0,
             ready: VecDeque::new(),
             notified: false,

@@ -37,6 +37,7 @@ mod icmp;
 mod info;
 mod listen;
 mod listener;
+mod out_of_order;
 mod output;
 mod plpmtud;
 mod predict;

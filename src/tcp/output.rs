@@ -68,6 +68,7 @@ impl Conn {
                 _ => self.output_next(cx, net),
             };
             match step {
+                Ok(()) if self.is_sated() => return Turn::Done,
                 Ok(()) => {}
                 Err(Stop::Nothing) => return Turn::Done,
                 Err(Stop::Failed(SendError::Full)) => return Turn::Blocked,
@@ -84,6 +85,16 @@ impl Conn {
             }
         }
         Turn::More
+    }
+
+    /// Whether there is nothing more to send, as a look at the usual reasons tells.
+    #[inline]
+    fn is_sated(&self) -> bool {
+        self.snd_nxt == self.send.end()
+            && self.state == State::Established
+            && !self.ack_now
+            && self.board.is_clean()
+            && !self.recovery.owes()
     }
 
     /// Takes a smaller path MTU; `false` if it is none.

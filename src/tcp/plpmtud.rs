@@ -7,6 +7,7 @@ use crate::{
     time::{Duration, Instant},
     wire::tcp::SeqNum,
 };
+use alloc::boxed::Box;
 
 /// RFC 8899, 5.1.2: the size that a path is taken to carry (BASE_PLPMTU).
 const BASE_MTU: u16 = 1280;
@@ -48,45 +49,50 @@ impl Search {
 impl Conn {
     /// The path carries less than was thought: some time later more is tried.
     pub(crate) fn path_narrowed(&mut self, now: Instant) {
-        self.search = Search { next: now + RAISE, ..Search::new() };
+        self.search = Some(Box::new(Search { next: now + RAISE, ..Search::new() }));
     }
 
     /// RFC 8899, 4.3: full segments time out again and again, and nothing says why: a smaller
     /// size is tried.
     pub(crate) fn suspect_black_hole(&mut self, now: Instant) {
-        self.search.probe = None;
+        if let Some(search) = &mut self.search {
+            search.probe = None;
+        }
         let full = self.board.front().is_some_and(|s| s.len >= self.mss);
         if !full || self.rtt.backoff < TIMEOUTS {
-            self.search.timeouts = 0;
+            if let Some(search) = &mut self.search {
+                search.timeouts = 0;
+            }
             return;
         }
+        let search = self.search.get_or_insert_with(|| Box::new(Search::new()));
         let failed = self.path_mtu;
         let smaller = if failed > BASE_MTU {
             (failed / 2).max(BASE_MTU)
         } else {
-            self.search.timeouts = self.search.timeouts.saturating_add(1);
-            let patient = self.search.timeouts <= TIMEOUTS;
+            search.timeouts = search.timeouts.saturating_add(1);
+            let patient = search.timeouts <= TIMEOUTS;
             if patient || !self.flow.remote.is_ipv4() {
                 return;
             }
             LEAST_MTU_V4
         };
+        let high = failed.max(search.high);
         if self.shrink_path_mtu(smaller) {
-            let high = failed.max(self.search.high);
-            self.search = Search { next: now, high, ..Search::new() };
+            self.search = Some(Box::new(Search { next: now, high, ..Search::new() }));
         }
     }
 
     /// Whether a larger size may be tried now.
     #[inline]
     pub(crate) fn may_probe_mtu(&self, now: Instant) -> bool {
-        self.search.next <= now && self.search.probe.is_none()
+        self.search.as_ref().is_some_and(|search| search.next <= now && search.probe.is_none())
     }
 
     /// Whether a probe is on its way.
     #[inline]
     pub(crate) fn is_probing_mtu(&self) -> bool {
-        self.search.probe.is_some()
+        self.search.as_ref().is_some_and(|search| search.probe.is_some())
     }
 
     /// Payload bytes of a probe, when it is time for one and there is enough to send: the probe,
@@ -104,19 +110,20 @@ impl Conn {
             return None;
         }
         let headers = self.overhead();
-        if self.search.high == 0 {
+        let search = self.search.as_mut()?;
+        if search.high == 0 {
             let path = net.path(Some(self.flow.local), self.flow.remote).ok()?;
-            self.search.high = path.mtu;
+            search.high = path.mtu;
         }
         // The peer takes no more than it said.
         let peer = u32::from(self.peer_mss) + if self.flow.remote.is_ipv4() { 40 } else { 60 };
-        let high = self.search.high.min(u16::try_from(peer).unwrap_or(u16::MAX));
+        let high = search.high.min(u16::try_from(peer).unwrap_or(u16::MAX));
         if high < self.path_mtu.saturating_add(GRAIN) {
             self.path_narrowed(now);
             return None;
         }
         // The largest first: what was lost may have been congestion's. Then by halves.
-        let size = if self.search.tried == 0 || self.search.tried == high {
+        let size = if search.tried == 0 || search.tried == high {
             high
         } else {
             self.path_mtu + (high - self.path_mtu).div_ceil(2)
@@ -126,8 +133,8 @@ impl Conn {
         if data < len + behind || window < len + behind || room < len {
             return None;
         }
-        self.search.tried = size;
-        self.search.probe = Some((self.snd_nxt, size));
+        search.tried = size;
+        search.probe = Some((self.snd_nxt, size));
         Some(len)
     }
 
@@ -144,25 +151,27 @@ impl Conn {
 
     /// The probe could not be sent now.
     pub(crate) fn probe_unsent(&mut self) {
-        self.search.probe = None;
+        if let Some(search) = &mut self.search {
+            search.probe = None;
+        }
     }
 
     /// RFC 4821, section 7.6.1: a probe that is acknowledged raises the size.
     #[inline]
     pub(crate) fn judge_mtu_probe(&mut self, now: Instant) {
-        let Some((seq, size)) = self.search.probe else { return };
-        if self.snd_una > seq {
-            self.path_mtu = size;
-            self.update_mss();
-            (self.search.probe, self.search.lost) = (None, 0);
-            self.search.next = now + PAUSE;
-        }
+        let Some(search) = &mut self.search else { return };
+        let Some((_, size)) = search.probe.take_if(|(seq, _)| self.snd_una > *seq) else { return };
+        search.lost = 0;
+        search.next = now + PAUSE;
+        self.path_mtu = size;
+        self.update_mss();
     }
 
     /// RFC 4821, section 7.6.2: of `lost` bytes newly deemed lost, those that mean congestion. A
     /// probe that is lost alone means that it was too big.
     pub(crate) fn forgive_mtu_probe(&mut self, cx: &Core, lost: u32) -> u32 {
-        let Some((seq, _)) = self.search.probe.filter(|_| lost > 0) else { return lost };
+        let probe = self.search.as_ref().and_then(|search| search.probe);
+        let Some((seq, _)) = probe.filter(|_| lost > 0) else { return lost };
         let mut segments = (0..self.board.len()).filter_map(|index| self.board.get(index));
         let probe = segments.find(|sent| sent.seq == seq);
         let Some(len) = probe.filter(|sent| sent.is_lost()).map(|sent| sent.len) else {
@@ -173,7 +182,7 @@ impl Conn {
     }
 
     fn mtu_probe_lost(&mut self, now: Instant) {
-        let search = &mut self.search;
+        let Some(search) = &mut self.search else { return };
         let Some((_, size)) = search.probe.take() else { return };
         search.lost += 1;
         if search.lost >= MAX_PROBES {

@@ -54,7 +54,7 @@ impl Tcp {
 
     /// The options of sockets that are opened without their own.
     pub fn defaults(&self) -> &super::Options {
-        &self.cx.config.options
+        &self.cx.defaults
     }
 
     /// The counters.

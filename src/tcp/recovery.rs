@@ -95,6 +95,14 @@ impl Recovery {
     }
 }
 
+impl Recovery {
+    /// Whether a segment has to go out that is neither new data nor lost.
+    #[inline]
+    pub(crate) fn owes(&self) -> bool {
+        self.tlp_due || self.window_probe || self.keepalive_probe
+    }
+}
+
 /// What an ACK was about, for recovery.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Progress {

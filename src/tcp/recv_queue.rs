@@ -1,52 +1,27 @@
 //! What the peer sent and the application has not read: slices of the buffers that the device
 //! filled, in order or waiting for a hole to be filled.
 
+use super::out_of_order::{Inserted, OutOfOrder};
 use crate::{PacketBuf, Pool, Slice, wire::tcp::SackBlocks, wire::tcp::SeqNum};
-use alloc::{collections::VecDeque, vec::Vec};
-use bytes::Buf;
+use alloc::{boxed::Box, collections::VecDeque};
 
 /// Payloads shorter than this are copied together, or each would pin a whole buffer.
 const SMALL: usize = 256;
-/// Pieces out of order, at most, and how many a small buffer may have: each pins a whole packet
-/// buffer, however few bytes it has.
-const MAX_OUT_OF_ORDER: usize = 32_768;
-const SOME_OUT_OF_ORDER: usize = 256;
 /// The memory that a piece of a packet pins, at least.
 const PINNED: usize = 2048;
-
-/// What became of a piece that was out of order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Inserted {
-    /// It was kept, wholly or in part.
-    Kept,
-    /// All its bytes were there already.
-    Duplicate,
-    /// There is no room for it.
-    Dropped,
-}
 
 pub(crate) struct RecvQueue {
     ready: VecDeque<Slice>,
     /// Small payloads that are still being put together, behind `ready`.
     tail: Option<PacketBuf>,
     ready_len: usize,
-    /// Sorted and disjoint.
-    waiting: VecDeque<(SeqNum, Slice)>,
-    waiting_len: usize,
-    /// The ranges touched last, the latest first (RFC 2018, section 4).
-    recent: Vec<(SeqNum, SeqNum)>,
+    /// What lies behind a hole, if there is one.
+    waiting: Option<Box<OutOfOrder>>,
 }
 
 impl RecvQueue {
     pub(crate) const fn new() -> RecvQueue {
-        RecvQueue {
-            ready: VecDeque::new(),
-            tail: None,
-            ready_len: 0,
-            waiting: VecDeque::new(),
-            waiting_len: 0,
-            recent: Vec::new(),
-        }
+        RecvQueue { ready: VecDeque::new(), tail: None, ready_len: 0, waiting: None }
     }
 
     /// Bytes that can be read.
@@ -58,14 +33,15 @@ impl RecvQueue {
     /// Whether nothing waits for a hole to be filled.
     #[inline]
     pub(crate) fn in_order(&self) -> bool {
-        self.waiting.is_empty()
+        self.waiting.is_none()
     }
 
     /// What the queue is charged for: the buffers it pins, in bytes.
     #[inline]
     pub(crate) fn charge(&self) -> usize {
-        let pieces = self.ready.len() + self.waiting.len() + usize::from(self.tail.is_some());
-        (self.ready_len + self.waiting_len).max(pieces * PINNED)
+        let (pieces, bytes) = self.waiting.as_ref().map_or((0, 0), |waiting| waiting.size());
+        let pieces = self.ready.len() + pieces + usize::from(self.tail.is_some());
+        (self.ready_len + bytes).max(pieces * PINNED)
     }
 
     /// Adds bytes in order; returns how many bytes were copied for it.
@@ -135,91 +111,31 @@ impl RecvQueue {
 
     /// Keeps a piece that lies behind a hole, without the bytes that are there already. `buffer`
     /// is the size of the receive buffer.
-    pub(crate) fn insert(&mut self, mut seq: SeqNum, mut slice: Slice, buffer: u32) -> Inserted {
-        let end = seq + slice.len() as u32;
-        let index = self.waiting.partition_point(|(start, _)| *start <= seq);
-        if let Some((start, before)) = index.checked_sub(1).and_then(|i| self.waiting.get(i)) {
-            let covered = *start + before.len() as u32;
-            if covered >= end {
-                return Inserted::Duplicate;
-            }
-            if covered > seq {
-                slice.advance((covered - seq) as usize);
-                seq = covered;
-            }
+    pub(crate) fn insert(&mut self, seq: SeqNum, slice: Slice, buffer: u32) -> Inserted {
+        let waiting = self.waiting.get_or_insert_default();
+        let inserted = waiting.insert(seq, slice, buffer);
+        if waiting.is_empty() {
+            self.waiting = None;
         }
-        let most = (SOME_OUT_OF_ORDER + buffer as usize / 512).min(MAX_OUT_OF_ORDER);
-        if self.waiting.len() >= most {
-            return Inserted::Dropped;
-        }
-        // Pieces that the new one covers go; the first one that it reaches into cuts it.
-        while let Some((start, after)) = self.waiting.get(index) {
-            if *start >= end {
-                break;
-            }
-            if *start + after.len() as u32 <= end {
-                self.waiting_len -= after.len();
-                self.waiting.remove(index);
-            } else {
-                slice.truncate((*start - seq) as usize);
-                break;
-            }
-        }
-        if slice.is_empty() {
-            return Inserted::Duplicate;
-        }
-        self.waiting_len += slice.len();
-        let touched = (seq, seq + slice.len() as u32);
-        self.waiting.insert(index, (seq, slice));
-        self.touch(touched);
-        Inserted::Kept
-    }
-
-    /// Puts a range in front of the recent ones, merged with those that it touches.
-    fn touch(&mut self, (mut start, mut end): (SeqNum, SeqNum)) {
-        self.recent.retain(|&(s, e)| {
-            let apart = e < start || end < s;
-            if !apart {
-                start = start.min(s);
-                end = end.max(e);
-            }
-            apart
-        });
-        self.recent.truncate(3);
-        self.recent.insert(0, (start, end));
+        inserted
     }
 
     /// Makes what `rcv_nxt` has reached readable; returns the new `rcv_nxt` and the bytes copied.
     pub(crate) fn advance(&mut self, mut rcv_nxt: SeqNum, pool: &Pool) -> (SeqNum, usize) {
         let mut copied = 0;
-        while let Some((start, _)) = self.waiting.front()
-            && *start <= rcv_nxt
-        {
-            let Some((start, mut slice)) = self.waiting.pop_front() else {
-                break;
-            };
-            self.waiting_len -= slice.len();
-            let overlap = (rcv_nxt - start) as usize;
-            if overlap < slice.len() {
-                slice.advance(overlap);
+        while let Some(slice) = self.waiting.as_mut().and_then(|waiting| waiting.reached(rcv_nxt)) {
+            if !slice.is_empty() {
                 rcv_nxt += slice.len() as u32;
                 copied += self.push(slice, pool);
             }
         }
-        self.recent.retain(|&(_, end)| end > rcv_nxt);
-        if self.waiting.is_empty() && self.waiting.capacity() > 64 {
-            self.waiting = VecDeque::new();
-        }
+        self.waiting.take_if(|waiting| waiting.is_empty());
         (rcv_nxt, copied)
     }
 
     /// The blocks to report, the latest first.
     pub(crate) fn sack_blocks(&self) -> SackBlocks {
-        let mut blocks = SackBlocks::default();
-        for &(start, end) in &self.recent {
-            blocks.push(start, end);
-        }
-        blocks
+        self.waiting.as_ref().map(|waiting| waiting.blocks()).unwrap_or_default()
     }
 
     /// Drops everything.
@@ -232,16 +148,13 @@ impl RecvQueue {
         if self.ready.is_empty() {
             self.ready = VecDeque::new();
         }
-        if self.waiting.is_empty() {
-            self.waiting = VecDeque::new();
-            self.recent = Vec::new();
-        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec::Vec;
 
     fn pool() -> Pool {
         Pool::heap(crate::PoolConfig::default())

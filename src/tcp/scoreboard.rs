@@ -65,7 +65,7 @@ pub(crate) struct Scoreboard {
     /// Bytes marked lost and sent again.
     resent: u32,
     /// Nothing that has to be sent again lies before this index.
-    lost_hint: usize,
+    lost_hint: u32,
 }
 
 impl Scoreboard {
@@ -223,7 +223,7 @@ impl Scoreboard {
         let joined = &mut self.sent[index - 1];
         joined.len += second.len;
         joined.mark |= second.mark;
-        if index <= self.lost_hint {
+        if index as u32 <= self.lost_hint {
             self.lost_hint = self.lost_hint.saturating_sub(1);
         }
         true
@@ -272,7 +272,7 @@ impl Scoreboard {
             self.lost += sent.len;
             newly = sent.len;
         }
-        self.lost_hint = self.lost_hint.min(index);
+        self.lost_hint = self.lost_hint.min(index as u32);
         newly
     }
 
@@ -307,9 +307,9 @@ impl Scoreboard {
             return None;
         }
         let marks = Mark::LOST | Mark::RESENT;
-        while let Some(sent) = self.sent.get(self.lost_hint) {
+        while let Some(sent) = self.sent.get(self.lost_hint as usize) {
             if sent.mark & marks == Mark::LOST {
-                return Some((self.lost_hint, *sent));
+                return Some((self.lost_hint as usize, *sent));
             }
             self.lost_hint += 1;
         }

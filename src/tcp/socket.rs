@@ -17,7 +17,7 @@ use crate::{
     time::{Duration, Instant},
 };
 use ::core::net::SocketAddr;
-use alloc::boxed::Box;
+use alloc::{boxed::Box, sync::Arc};
 
 /// What [`Tcp::read`] found.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ impl Tcp {
         if self.listeners.iter().any(|l| l.local == local) {
             return Err(Error::AddressInUse);
         }
-        let defaults = &self.cx.config.options;
+        let defaults = &self.cx.defaults;
         let key = self.listeners.insert_with(|key| Listener::new(key, local, options, defaults));
         Ok(ListenerId(key))
     }
@@ -135,9 +135,9 @@ impl Tcp {
         let flow = Flow::new(tuple.local, tuple.remote);
         let ports = (tuple.local_port, tuple.remote_port);
         let cx = &mut self.cx;
-        let key = self
-            .conns
-            .insert_with(|key| Box::new(Conn::new(key, flow, ports, options.clone(), cx)));
+        let shared =
+            if *options == *cx.defaults { cx.defaults.clone() } else { Arc::new(options.clone()) };
+        let key = self.conns.insert_with(|key| Box::new(Conn::new(key, flow, ports, shared, cx)));
         let conn = self.conns.get_mut(key).ok_or(Error::Exhausted)?;
         conn.active = true;
         conn.state = State::SynSent;
@@ -308,7 +308,7 @@ impl Tcp {
     /// Turns keep-alive on or off.
     pub fn set_keepalive(&mut self, id: ConnId, keepalive: Option<Keepalive>) {
         if let Some(conn) = self.conns.get_mut(id.0) {
-            conn.options.keepalive = keepalive;
+            Arc::make_mut(&mut conn.options).keepalive = keepalive;
             conn.timers.probes = 0;
             conn.start_life(&self.cx);
             conn.arm(&mut self.cx);
@@ -318,21 +318,21 @@ impl Tcp {
     /// What `close` does with data that is not acknowledged; see [`Options::linger`].
     pub fn set_linger(&mut self, id: ConnId, linger: Option<Duration>) {
         if let Some(conn) = self.conns.get_mut(id.0) {
-            conn.options.linger = linger;
+            Arc::make_mut(&mut conn.options).linger = linger;
         }
     }
 
     /// How long sent data may stay unacknowledged (RFC 5482).
     pub fn set_user_timeout(&mut self, id: ConnId, timeout: Option<Duration>) {
         if let Some(conn) = self.conns.get_mut(id.0) {
-            conn.options.user_timeout = timeout;
+            Arc::make_mut(&mut conn.options).user_timeout = timeout;
         }
     }
 
     /// Changes the congestion control algorithm; it starts from the window as it is.
     pub fn set_congestion(&mut self, id: ConnId, congestion: Congestion) {
         if let Some(conn) = self.conns.get_mut(id.0) {
-            conn.options.congestion = congestion;
+            Arc::make_mut(&mut conn.options).congestion = congestion;
             conn.controller = super::cc::Controller::new(congestion, self.cx.now);
         }
     }
@@ -340,8 +340,8 @@ impl Tcp {
     /// Fixes the buffers' sizes in bytes, or has them tuned.
     pub fn set_buffers(&mut self, id: ConnId, receive: Option<u32>, send: Option<u32>) {
         if let Some(conn) = self.conns.get_mut(id.0) {
-            conn.options.receive_buffer = receive;
-            conn.options.send_buffer = send;
+            let options = Arc::make_mut(&mut conn.options);
+            (options.receive_buffer, options.send_buffer) = (receive, send);
             if let Some(size) = receive {
                 conn.rcv_buf = size.clamp(2048, self.cx.config.max_receive_buffer.max(2048));
             }

@@ -3,7 +3,7 @@
 use super::{
     conn::Conn,
     core::{Core, Pending},
-    recv_queue::Inserted,
+    out_of_order::Inserted,
     segment::Segment,
     state::State,
     timers::{DELAYED_ACK, NEVER},

@@ -114,8 +114,14 @@ impl Wheel {
     }
 
     /// Takes out one timer that is due at `now`.
+    #[inline]
     pub(crate) fn expire(&mut self, now: Instant) -> Option<u32> {
         let target = now.as_nanos() >> TICK_SHIFT;
+        let idle = self.tick >= target && self.heads[self.tick as usize % SLOTS] == NIL;
+        if idle { None } else { self.expire_by(target) }
+    }
+
+    fn expire_by(&mut self, target: u64) -> Option<u32> {
         loop {
             let current = self.tick as usize % SLOTS;
             let head = self.heads[current];

@@ -148,10 +148,8 @@ impl Header {
             src: self.src.octets(),
             dst: self.dst.octets(),
         };
-        let mut bytes: [u8; HEADER_LEN] = zerocopy::transmute!(raw);
-        let sum = checksum(&bytes);
-        bytes[CHECKSUM..CHECKSUM + 2].copy_from_slice(&sum.to_be_bytes());
-        bytes
+        let sum = checksum(&zerocopy::transmute!(raw));
+        zerocopy::transmute!(Raw { checksum: U16::new(sum), ..raw })
     }
 }
 

@@ -5,6 +5,7 @@ use super::{
     hystart::{HyStart, Step},
 };
 use crate::time::{Duration, Instant};
+use alloc::boxed::Box;
 
 /// RFC 9438, section 5: multiplicative decrease, 0.7 as a fraction of 1024.
 const BETA: u64 = 717;
@@ -31,8 +32,8 @@ struct Curve {
 pub(crate) struct Cubic {
     hystart: HyStart,
     curve: Curve,
-    /// The curve before the last congestion event.
-    before: Curve,
+    /// The curve before the last congestion event, if there was one.
+    before: Option<Box<Curve>>,
     acked_at: Instant,
     est_credit: u64,
     credit: u64,
@@ -43,7 +44,7 @@ impl Default for Cubic {
         Cubic {
             hystart: HyStart::new(),
             curve: Curve::default(),
-            before: Curve::default(),
+            before: None,
             acked_at: Instant::ZERO,
             est_credit: 0,
             credit: 0,
@@ -157,7 +158,7 @@ impl Control for Cubic {
     }
 
     fn on_congestion(&mut self, w: &Window, in_flight: u32, _now: Instant) -> u32 {
-        self.before = self.curve;
+        self.before = Some(Box::new(self.curve));
         let curve = &mut self.curve;
         curve.epoch = None;
         curve.cwnd_prior = w.cwnd;
@@ -174,7 +175,9 @@ impl Control for Cubic {
 
     fn on_undo(&mut self) {
         // RFC 9438, 4.9.1: as if nothing had been.
-        self.curve = self.before;
+        if let Some(before) = self.before.take() {
+            self.curve = *before;
+        }
     }
 
     fn on_idle(&mut self, _now: Instant) {
