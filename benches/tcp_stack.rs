@@ -33,6 +33,17 @@ fn bulk(c: &mut Criterion) {
     group.finish();
 }
 
+/// The cost must not grow with the number of connections.
+fn beside_idle_connections(c: &mut Criterion) {
+    let mut group = c.benchmark_group("tcp_full_segment_beside_idle_connections");
+    group.throughput(Throughput::Elements(1));
+    for idle in [1, 10_000, 100_000] {
+        let mut pair = stack::Pair::beside(idle);
+        group.bench_function(idle.to_string(), |b| b.iter_custom(|n| pair.transfer(n)));
+    }
+    group.finish();
+}
+
 fn round_trip(c: &mut Criterion) {
     let mut group = c.benchmark_group("tcp_one_byte_round_trip");
     let mut pair = stack::Pair::new(false, false);
@@ -54,12 +65,14 @@ fn main() {
         match which.as_str() {
             "smoltcp" => peer::Pair::new(false).transfer(n),
             "checksums" => stack::Pair::new(true, false).transfer(n),
+            "beside-100000" => stack::Pair::beside(100_000).transfer(n),
             _ => stack::Pair::new(false, false).transfer(n),
         };
         return;
     }
     let mut criterion = Criterion::default().configure_from_args();
     bulk(&mut criterion);
+    beside_idle_connections(&mut criterion);
     round_trip(&mut criterion);
     criterion.final_summary();
 }

@@ -424,11 +424,18 @@ impl Iterator for Frags<'_> {
     }
 }
 
+impl Frags<'_> {
+    #[inline(never)]
+    fn skip(&mut self) {
+        while self.next().is_some() {}
+    }
+}
+
 impl Drop for Frags<'_> {
     #[inline]
     fn drop(&mut self) {
         if self.left > 0 {
-            self.frags.drain(..usize::from(self.left));
+            self.skip();
         }
     }
 }

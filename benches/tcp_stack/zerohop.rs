@@ -1,7 +1,10 @@
 //! Two stacks whose queues are joined; frames pass by reference.
 
 use super::SEGMENT;
-use std::time::{Duration, Instant as Clock};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant as Clock},
+};
 use zerohop::{
     Pool, PoolConfig, Slice,
     device::DeviceInfo,
@@ -12,6 +15,9 @@ use zerohop::{
     wire::MacAddr,
 };
 
+/// Connections to one port of the server: as many as the client may have ports for.
+const PORTS: usize = 15_000;
+
 struct End {
     stack: Stack,
     rx: RxQueue,
@@ -19,14 +25,14 @@ struct End {
 }
 
 impl End {
-    fn new(host: u8, offloads: Offloads) -> End {
+    fn new(host: u8, offloads: Offloads, buffers: usize) -> End {
         let info = DeviceInfo {
             mac: MacAddr([2, 0, 0, 0, 0, host]),
             mtu: 1500,
             offloads,
             io_mode: "wire",
         };
-        let pool = PoolConfig { count: 8192, ..PoolConfig::default() };
+        let pool = PoolConfig { count: buffers, ..PoolConfig::default() };
         // SAFETY: a bench has one thread, as a unikernel has, whose pool is this one.
         let pool = unsafe { Pool::heap_confined(pool) };
         let config = Config {
@@ -66,6 +72,36 @@ pub struct Pair {
 
 impl Pair {
     pub fn new(checksums: bool, super_segments: bool) -> Pair {
+        Pair::with_buffers(checksums, super_segments, 8192)
+    }
+
+    /// With `idle` other connections established.
+    pub fn beside(idle: usize) -> Pair {
+        // Each of them is promised a small window.
+        let mut pair = Pair::with_buffers(false, false, 1 << 18);
+        let options = Options { receive_buffer: Some(2048), ..Options::default() };
+        let listen = ListenOptions { socket: Some(options.clone()), backlog: 1000 };
+        for first in (0..idle).step_by(PORTS) {
+            let server = SocketAddr::from(([10, 0, 0, 2], 81 + (first / PORTS) as u16));
+            let listener = pair.b.stack.tcp.listen(server, listen.clone()).unwrap();
+            for batch in (first..idle.min(first + PORTS)).step_by(100) {
+                for _ in batch..idle.min(first + PORTS).min(batch + 100) {
+                    let End { stack, tx, .. } = &mut pair.a;
+                    stack.connect_tcp(pair.now, tx, server, &options).unwrap();
+                }
+                for _ in 0..3 {
+                    pair.round();
+                }
+                while pair.b.stack.tcp.accept(listener).unwrap().is_some() {}
+                pair.drop_events();
+            }
+        }
+        assert_eq!(pair.b.stack.tcp.connections(), idle + 1);
+        pair.transfer(10_000);
+        pair
+    }
+
+    fn with_buffers(checksums: bool, super_segments: bool, buffers: usize) -> Pair {
         let mut offloads = Offloads::empty();
         if !checksums {
             offloads |= Offloads::TX_CSUM | Offloads::RX_CSUM;
@@ -73,7 +109,7 @@ impl Pair {
         if super_segments {
             offloads |= Offloads::TSO4 | Offloads::RX_GSO;
         }
-        let (mut a, mut b) = (End::new(1, offloads), End::new(2, offloads));
+        let (mut a, mut b) = (End::new(1, offloads, buffers), End::new(2, offloads, buffers));
         let options = Options {
             nodelay: true,
             receive_buffer: Some(256 << 10),
@@ -141,10 +177,14 @@ impl Pair {
                 }
             }
             unread -= self.round();
-            while self.a.stack.tcp.take_event().is_some() {}
-            while self.b.stack.tcp.take_event().is_some() {}
+            self.drop_events();
         }
         start.elapsed()
+    }
+
+    fn drop_events(&mut self) {
+        while self.a.stack.tcp.take_event().is_some() {}
+        while self.b.stack.tcp.take_event().is_some() {}
     }
 
     /// One byte there and one back.

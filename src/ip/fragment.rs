@@ -109,14 +109,15 @@ impl Idents {
 
     pub(crate) fn next(&mut self, local: IpAddr, remote: IpAddr) -> u32 {
         let hash = match self.last {
-            Some((from, to, hash)) if (from, to) == (local, remote) => hash,
+            Some((from, to, hash)) if from == local && to == remote => hash,
             _ => {
                 let mut hasher = self.key;
                 (local, remote).hash(&mut hasher);
-                hasher.finish()
+                let hash = hasher.finish();
+                self.last = Some((local, remote, hash));
+                hash
             }
         };
-        self.last = Some((local, remote, hash));
         let counter = &mut self.counters[(hash >> 32) as usize % Idents::COUNTERS];
         *counter = counter.wrapping_add(1);
         counter.wrapping_add(hash as u32)

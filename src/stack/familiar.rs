@@ -1,13 +1,13 @@
 //! Packets from the host that sent the one before: what was found out about their link and IP
 //! addresses holds still, so that only what differs from packet to packet is looked at.
 
-use super::Stack;
+use super::{Stack, ipv4::Quote};
 use crate::{
     frame::{Chain, RxMeta, TxQueue},
     ip::{Addresses, Ecn, Incoming, Output},
     time::Instant,
-    udp::Cast,
-    wire::{MacAddr, ethernet, ipv4, tcp},
+    udp::{Cast, Verdict},
+    wire::{MacAddr, ethernet, icmpv4, ipv4, tcp, udp},
 };
 use core::net::Ipv4Addr;
 
@@ -88,11 +88,50 @@ impl Stack {
         if ip[9] == tcp::PROTOCOL {
             packet.advance(HEADERS);
             self.tcp.receive(&mut Output { ip: &mut self.ip, tx, now }, &incoming, packet);
+        } else {
+            self.familiar_other4(now, ip, &incoming, packet, tx);
+        }
+    }
+
+    #[inline(never)]
+    fn familiar_other4(
+        &mut self,
+        now: Instant,
+        ip: &[u8; ipv4::HEADER_LEN],
+        incoming: &Incoming,
+        packet: &mut Chain,
+        tx: &mut TxQueue,
+    ) {
+        if ip[9] != udp::PROTOCOL || self.dhcp.is_some() {
+            packet.advance(ethernet::HEADER_LEN);
+            if let Ok(header) = ipv4::Header::parse(packet.first(), packet.len()) {
+                self.deliver_whole4(now, &header, incoming, Cast::One, packet, tx);
+            }
             return;
         }
-        packet.advance(ethernet::HEADER_LEN);
-        if let Ok(header) = ipv4::Header::parse(packet.first(), packet.len()) {
-            self.deliver_whole4(now, &header, &incoming, Cast::One, packet, tx);
+        packet.advance(HEADERS);
+        packet.pull_up(udp::HEADER_LEN, &self.ip.pool);
+        let start = packet.first().first_chunk().copied();
+        let verdict = self.udp.receive(incoming, Cast::One, packet, &self.ip.pool);
+        if let (Verdict::NoPort, Some(start)) = (verdict, start) {
+            self.no_port4(now, ip, &start, packet, tx);
+        }
+    }
+
+    /// Tells the sender of a datagram, of which `data` is left behind its headers, that nobody
+    /// takes it.
+    #[cold]
+    fn no_port4(
+        &mut self,
+        now: Instant,
+        ip: &[u8; ipv4::HEADER_LEN],
+        udp: &[u8; udp::HEADER_LEN],
+        data: &Chain,
+        tx: &mut TxQueue,
+    ) {
+        let quote = Quote::of(&[&ip[..], udp, data.first()].concat());
+        if let Ok(header) = ipv4::Header::parse(ip, usize::MAX) {
+            self.unreachable(now, &header, icmpv4::code::PORT, Some(&quote), tx);
         }
     }
 }

@@ -202,7 +202,7 @@ impl Quote {
     const MAX: usize = 68;
 
     #[inline]
-    fn of(first: &[u8]) -> Quote {
+    pub(super) fn of(first: &[u8]) -> Quote {
         if let Some(bytes) = first.first_chunk() {
             return Quote { bytes: *bytes, len: Quote::MAX };
         }

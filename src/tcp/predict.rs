@@ -49,8 +49,11 @@ impl Tcp {
         if conn.snd_una != before {
             net.confirm(&conn.flow);
         }
-        conn.recharge(&mut self.cx);
-        conn.arm(&mut self.cx);
+        // The ACK that is due sees to both else.
+        if !conn.ack_now {
+            conn.recharge(&mut self.cx);
+            conn.arm(&mut self.cx);
+        }
         true
     }
 }

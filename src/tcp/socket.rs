@@ -182,7 +182,10 @@ impl Tcp {
         if let Some(slice) = conn.recv.read(max) {
             conn.lend(&slice);
             conn.on_read(&mut self.cx, slice.len() as u32);
-            conn.recharge(&mut self.cx);
+            // The ACK that is due sees to it else.
+            if !conn.ack_now {
+                conn.recharge(&mut self.cx);
+            }
             return Ok(Read::Data(slice));
         }
         if let Some(error) = conn.error.take() {

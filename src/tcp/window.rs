@@ -95,10 +95,14 @@ impl Conn {
     pub(crate) fn on_read(&mut self, cx: &mut Core, n: u32) {
         self.tune_copied = self.tune_copied.saturating_add(n);
         self.tune(cx);
+        // The ACK that is due carries the window; and there may be plenty of it.
+        let announced = self.announced();
+        if self.ack_now || announced > self.rcv_buf / 2 {
+            return;
+        }
         if self.read_closed || !self.state.can_receive() {
             return;
         }
-        let announced = self.announced();
         let free = self.free_buffer().min(0xffff << self.rcv_wscale);
         // While the peer still has plenty of window, the next ACK carries the update.
         if free / 2 >= announced && free - announced >= (2 * self.mss).min(self.rcv_buf / 2) {

@@ -53,6 +53,8 @@ pub struct Udp {
     sockets: Slab<Socket>,
     /// The first socket at each port.
     ports: HashMap<u16, u32>,
+    /// What that says of the port that was looked up last.
+    recent: (u16, Option<u32>),
     readable: VecDeque<UdpId>,
     /// Bytes of buffers that all queues hold, and may hold.
     held: usize,
@@ -73,6 +75,7 @@ impl Udp {
         Udp {
             sockets: Slab::new(),
             ports: HashMap::new(),
+            recent: (0, None),
             readable: VecDeque::new(),
             held: 0,
             memory,
@@ -105,6 +108,7 @@ impl Udp {
         let next = self.ports.get(&local.port()).copied();
         let key = self.sockets.insert_with(|_| Socket::new(local, peer, next));
         self.ports.insert(local.port(), key.index);
+        self.recent = (0, None);
         Ok(UdpId(key))
     }
 
@@ -176,7 +180,10 @@ impl Udp {
     }
 
     fn at_port(&self, port: u16) -> impl Iterator<Item = (u32, &Socket)> {
-        let mut next = self.ports.get(&port).copied();
+        let mut next = match self.recent {
+            (recent, first) if recent == port => first,
+            _ => self.ports.get(&port).copied(),
+        };
         core::iter::from_fn(move || {
             let index = next?;
             let socket = self.sockets.peek(index)?;
@@ -192,6 +199,7 @@ impl Udp {
         }
         let Some(socket) = self.sockets.remove(id.0.index) else { return Vec::new() };
         self.held -= socket.held();
+        self.recent = (0, None);
         let before = self.at_port_before(socket.local.port(), id.0.index);
         match (before.and_then(|index| self.sockets.at(index)), socket.next) {
             (Some(before), next) => before.next = next,

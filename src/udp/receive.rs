@@ -81,6 +81,9 @@ impl Udp {
             self.deliver_to_all(to, from, &Payload::take(data));
             return Verdict::Taken;
         }
+        if self.recent.0 != to.port {
+            self.recent = (to.port, self.ports.get(&to.port).copied());
+        }
         let mut best = None;
         for (index, socket) in self.at_port(to.port) {
             let fit = socket.fits(to.local, from);

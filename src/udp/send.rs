@@ -1,6 +1,9 @@
 //! What is sent.
 
-use super::{Error, Udp, UdpId, socket::Way};
+use super::{
+    Error, Udp, UdpId,
+    socket::{Socket, Way},
+};
 use crate::{
     PacketBuf, Slice,
     frame::Offloads,
@@ -41,17 +44,17 @@ impl Udp {
         data: &[Slice],
     ) -> Result<(), Error> {
         let len = data.iter().map(|slice| slice.len()).sum::<usize>();
-        let mut way = self.way(net, id, target, len)?;
-        let port = self.local_port(id)?;
+        let socket = self.sockets.get_mut(id.0).ok_or(Error::Closed)?;
+        let port = socket.local.port();
+        let way = socket.way(net, target, len)?;
         let rest = data.iter().filter(|slice| !slice.is_empty());
-        if net.join(&way.flow, (port, way.to.port()), rest.clone()) {
-            self.stats.sent += 1;
-            return Ok(());
+        if !net.join(&way.flow, (port, way.to.port()), rest.clone()) {
+            let mut head = net.pool().alloc_reserved().ok_or(Error::Exhausted)?;
+            header(port, way, len, &mut head);
+            transmit(net, way, head, HEADER_LEN + len, rest)?;
         }
-        let mut head = net.pool().alloc_reserved().ok_or(Error::Exhausted)?;
-        header(port, &way, len, &mut head);
-        let sent = transmit(net, &mut way, head, HEADER_LEN + len, rest);
-        self.sent(id, way, sent)
+        self.stats.sent += 1;
+        Ok(())
     }
 
     /// Sends `len` bytes that `fill` writes, in place: into the buffer that is sent.
@@ -66,9 +69,11 @@ impl Udp {
         len: usize,
         fill: impl FnOnce(&mut [u8]) -> T,
     ) -> Result<T, Error> {
-        let mut way = self.way(net, id, target, len)?;
+        let socket = self.sockets.get_mut(id.0).ok_or(Error::Closed)?;
+        let port = socket.local.port();
+        let way = socket.way(net, target, len)?;
         let mut head = net.pool().alloc_reserved().ok_or(Error::Exhausted)?;
-        header(self.local_port(id)?, &way, len, &mut head);
+        header(port, way, len, &mut head);
         let (value, rest) = if len <= head.tailroom() {
             (fill(head.append(len)), None)
         } else {
@@ -76,55 +81,51 @@ impl Udp {
             let mut bytes = alloc::vec![0; len];
             (fill(&mut bytes), Some(Slice::from(bytes)))
         };
-        let sent = transmit(net, &mut way, head, HEADER_LEN + len, rest.iter());
-        self.sent(id, way, sent)?;
+        transmit(net, way, head, HEADER_LEN + len, rest.iter())?;
+        self.stats.sent += 1;
         Ok(value)
     }
+}
 
-    fn local_port(&self, id: UdpId) -> Result<u16, Error> {
-        Ok(self.sockets.get(id.0).ok_or(Error::Closed)?.local.port())
-    }
-
+impl Socket {
     /// The way to the destination: that of the datagram before, usually.
     fn way<N: Network>(
         &mut self,
         net: &mut N,
-        id: UdpId,
         target: Target,
         len: usize,
-    ) -> Result<Way, Error> {
-        let socket = self.sockets.get_mut(id.0).ok_or(Error::Closed)?;
-        let to = target.to.or(socket.peer).ok_or(Error::NotConnected)?;
+    ) -> Result<&mut Way, Error> {
+        let to = target.to.or(self.peer).ok_or(Error::NotConnected)?;
         let ip = if to.is_ipv4() { 20 } else { 0 };
         if HEADER_LEN + len + ip > usize::from(u16::MAX) {
             return Err(Error::TooLong);
         }
-        if let Some(error) = socket.error.take_if(|_| socket.peer == Some(to)) {
+        if self.error.is_some()
+            && let Some(error) = self.error.take_if(|_| self.peer == Some(to))
+        {
             return Err(error);
         }
-        let bound = Some(socket.local.ip()).filter(|ip| !ip.is_unspecified());
+        let bound = Some(self.local.ip()).filter(|ip| !ip.is_unspecified());
         let wanted = bound.or(target.from);
-        let known = socket.way.filter(|way| way.to == to && way.wanted == wanted);
-        if let Some(way) = known.filter(|way| way.epoch == net.epoch()) {
-            return Ok(way);
+        let epoch = net.epoch();
+        let known = |way: &Way| way.epoch == epoch && way.to == to && way.wanted == wanted;
+        if !self.way.as_ref().is_some_and(known) {
+            let path = net.path(wanted, to.ip()).map_err(|_| Error::Unreachable)?;
+            let pseudo = Checksum::pseudo_header(path.local, to.ip(), PROTOCOL, 0);
+            let flow = Flow::new(path.local, to.ip());
+            self.way = Some(Way { to, wanted, flow, pseudo, epoch });
         }
-        let path = net.path(wanted, to.ip()).map_err(|_| Error::Unreachable)?;
-        let pseudo = Checksum::pseudo_header(path.local, to.ip(), PROTOCOL, 0);
-        let flow = Flow::new(path.local, to.ip());
-        Ok(Way { to, wanted, flow, pseudo, epoch: net.epoch() })
+        self.way.as_mut().ok_or(Error::Unreachable)
     }
+}
 
-    fn sent(&mut self, id: UdpId, way: Way, sent: Result<(), SendError>) -> Result<(), Error> {
-        if let Some(socket) = self.sockets.get_mut(id.0) {
-            socket.way = Some(way);
-        }
-        sent.map_err(|error| match error {
+impl From<SendError> for Error {
+    fn from(error: SendError) -> Error {
+        match error {
             SendError::Full => Error::Exhausted,
             SendError::Unreachable => Error::Unreachable,
             SendError::TooBig(_) => Error::TooLong,
-        })?;
-        self.stats.sent += 1;
-        Ok(())
+        }
     }
 }
 
