@@ -57,8 +57,11 @@ enum Stack {
 }
 
 /// What must hold at every loss: ours, the peer, the share of its goodput.
-const TARGETS: [(&str, &str, f64); 2] =
-    [("zerohop-cubic", "linux-reno", 1.0), ("zerohop-bbr", "linux-bbr", 0.8)];
+const TARGETS: [(&str, &str, f64); 3] = [
+    ("zerohop-cubic", "linux-reno", 1.0),
+    ("zerohop-reno", "linux-reno", 1.0),
+    ("zerohop-bbr", "linux-bbr", 0.8),
+];
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
 struct Sample {
