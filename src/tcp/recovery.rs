@@ -240,20 +240,29 @@ impl Conn {
     }
 
     fn reduce(&mut self, cx: &mut Core, phase: Phase) {
-        let flight = self.flight();
+        let flight = self.recent_flight();
         if self.recovery.phase == Phase::Open {
             self.remember();
             self.window.ssthresh = self.controller.on_congestion(&self.window, flight, cx.now);
         }
+        let drained = flight - self.flight();
         let r = &mut self.recovery;
         r.phase = phase;
         r.point = self.snd_nxt;
-        r.prr_delivered = 0;
+        r.prr_delivered = drained;
         r.prr_out = 0;
         r.recover_fs = flight.max(1);
         if self.ecn_ok {
             self.ecn_cwr = true;
         }
+    }
+
+    /// FlightSize (RFC 5681, 3.1; RFC 9438, 4.6) as a sender has it that answers every ACK at
+    /// once. A batch of ACKs is processed before anything is sent: those in front of the one that
+    /// tells of the loss have drained the flight, and nothing took its place.
+    fn recent_flight(&self) -> u32 {
+        let most = self.round_flight[0].max(self.round_flight[1]).min(self.window.cwnd);
+        self.flight().max(most)
     }
 
     /// Before a reduction: what it takes to undo it.
@@ -376,7 +385,7 @@ impl Conn {
             self.remember();
         }
         if first && self.state.is_synchronized() && self.recovery.phase != Phase::Recovery {
-            let flight = self.flight();
+            let flight = self.recent_flight();
             self.window.ssthresh = self.controller.on_congestion(&self.window, flight, cx.now);
         }
         if self.board.front().is_some_and(|s| s.mark.contains(Mark::SACKED)) {

@@ -97,6 +97,8 @@ pub struct Sim {
     pub random: Random,
     pub now: Instant,
     pub delivered: u64,
+    /// How long hosts sleep on: what arrives meanwhile is processed as one batch.
+    pub nap: Duration,
     /// What happens to the next packets, one byte each, beside what the links do.
     pub fates: VecDeque<u8>,
 }
@@ -125,6 +127,7 @@ impl Sim {
             random: Random(seed),
             now,
             delivered: 0,
+            nap: Duration::ZERO,
             fates: VecDeque::new(),
         }
     }
@@ -224,7 +227,7 @@ impl Sim {
             self.now = end;
             return false;
         }
-        self.now = self.now.max(at);
+        self.now = self.now.max(at) + self.nap;
         while self.in_flight.peek().is_some_and(|p| p.at <= self.now) {
             let InFlight { to, packet, .. } = self.in_flight.pop().unwrap();
             self.delivered += 1;

@@ -53,7 +53,7 @@ fn echo_reduces_the_window_once_a_round_trip_and_is_answered_with_cwr() {
     t.pass(Duration::from_millis(10));
     inject!(t, ACK | ECE, seq = 1, ack = 2001, win = 60_000);
     let ssthresh = t.tcp.info(id).unwrap().ssthresh;
-    assert_eq!(ssthresh, 8000 * 717 / 1024);
+    assert_eq!(ssthresh, 10_000 * 717 / 1024);
     inject!(t, ACK | ECE, seq = 1, ack = 6001, win = 60_000);
     assert_eq!(t.tcp.info(id).unwrap().ssthresh, ssthresh);
     let sent: Vec<Seg> = std::iter::from_fn(|| t.take_sent()).collect();
