@@ -86,3 +86,45 @@ impl HyStart {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A round trip of eight ACKs of `n` bytes at an RTT; what it grows by.
+    fn round(h: &mut HyStart, ms: u64) -> Option<u32> {
+        let mut grown = 0;
+        for i in 0..8 {
+            let rtt = Some(Duration::from_millis(ms));
+            let ack = Ack { newly: 1000, rtt, round_start: i == 0, ..Ack::limited() };
+            match h.on_ack(&ack) {
+                Step::Grow(by) => grown += by,
+                Step::Exit => return None,
+            }
+        }
+        Some(grown)
+    }
+
+    #[test]
+    fn growing_rtt_slows_down_and_then_leaves_slow_start() {
+        let mut h = HyStart::new();
+        assert_eq!(round(&mut h, 40), Some(8000));
+        // An eighth of 40 ms is the threshold.
+        assert_eq!(round(&mut h, 44), Some(8000));
+        // The eighth sample tells: seven ACKs in full, the last by a quarter.
+        assert_eq!(round(&mut h, 50), Some(7250));
+        for _ in 0..4 {
+            assert_eq!(round(&mut h, 50), Some(2000));
+        }
+        assert_eq!(round(&mut h, 50), None);
+    }
+
+    #[test]
+    fn slow_start_goes_on_if_the_rtt_falls_again() {
+        let mut h = HyStart::new();
+        round(&mut h, 40);
+        assert_eq!(round(&mut h, 60), Some(7250));
+        assert_eq!(round(&mut h, 50), Some(2750));
+        assert_eq!(round(&mut h, 50), Some(8000));
+    }
+}
