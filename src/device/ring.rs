@@ -15,7 +15,7 @@ use shmring::{
 };
 
 /// How long a guest polls while a thread of the tender's polls too.
-const SPIN: Duration = Duration::from_micros(100);
+const SPIN: Duration = Duration::from_micros(250);
 
 /// Large buffers lent at the same time: a batch of coalesced frames.
 pub const LARGE_LENT: usize = 32;

@@ -5,7 +5,9 @@
 //! ping-pong looks like, a thread of its own takes over and polls, while the guest polls too: no
 //! exit is left. The guest's next sleep, or batches that grow, bring them back.
 
+mod linger;
 mod nic;
+mod policy;
 mod thread;
 
 use crate::{
@@ -17,7 +19,9 @@ use crate::{
     sys,
     tap::Tap,
 };
-use nic::{Nic, Received};
+use linger::Linger;
+use nic::{Moved, Nic};
+use policy::{Hogs, Sleeps};
 use shmring::{
     abi::{Features, MAJOR, MINOR, header, offer::Offer, port},
     memory::SharedMemory,
@@ -37,21 +41,13 @@ use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 const RX_BUDGET: usize = 64;
 /// Frames taken from a guest before anything else has its turn.
 const TX_BUDGET: usize = 256;
-/// How long more large frames are waited for once some have come, since an exit costs as much as
-/// several of them.
-const LINGER: Duration = Duration::from_micros(30);
-/// Frames that tell a transfer from a request, and their bytes on average.
-const BULK: (usize, usize) = (4, 8192);
-/// A sleep shorter than this, with few frames, speaks for the thread.
-const SHORT: Duration = Duration::from_micros(150);
-const FEW: usize = 4;
-/// That many in a row hand the rings to the thread.
-const STREAK: u32 = 8;
 
 /// The devices, with whoever serves them.
+#[derive(Default)]
 struct Service {
     nics: Vec<Nic>,
-    streak: u32,
+    sleeps: Sleeps,
+    hogs: Hogs,
 }
 
 impl Service {
@@ -69,6 +65,7 @@ struct Shared {
     service: Mutex<Service>,
     /// The thread owns the rings, or is about to.
     threaded: AtomicBool,
+    mode: ServiceMode,
     kick: EventFd,
     control: EventFd,
     stats: Arc<Stats>,
@@ -84,7 +81,6 @@ impl Shared {
 /// All network devices of a guest.
 pub(crate) struct Nets {
     shared: Arc<Shared>,
-    mode: ServiceMode,
     offer: Offer,
 }
 
@@ -115,10 +111,10 @@ impl Nets {
     ) -> Result<Nets, String> {
         let eventfd =
             || EventFd::new(EFD_NONBLOCK).map_err(|e| format!("could not make an eventfd: {e}"));
-        let service = Mutex::new(Service { nics: Vec::new(), streak: 0 });
+        let service = Mutex::new(Service::default());
         let (kick, control) = (eventfd()?, eventfd()?);
         let threaded = AtomicBool::new(false);
-        let shared = Arc::new(Shared { service, threaded, kick, control, stats, memory });
+        let shared = Arc::new(Shared { service, threaded, mode, kick, control, stats, memory });
         let offer = Offer {
             major: MAJOR,
             minor: MINOR,
@@ -126,7 +122,7 @@ impl Nets {
             max_pairs: 1,
             features: offered(io),
         };
-        Ok(Nets { shared, mode, offer })
+        Ok(Nets { shared, offer })
     }
 
     /// Adds the device that the manifest names by `handle`. Only frames from `source` are sent, if
@@ -159,7 +155,7 @@ impl Nets {
 
     /// Starts the service thread; it sleeps until the rings are handed to it.
     pub(crate) fn start(&self) -> Result<(), String> {
-        if self.mode == ServiceMode::Inline {
+        if self.shared.mode == ServiceMode::Inline {
             return Ok(());
         }
         let shared = self.shared.clone();
@@ -240,32 +236,27 @@ impl Nets {
         let mut service = self.own();
         let started = Instant::now();
         let counters = &self.shared.stats.counters;
-        let mut frames = 0;
-        let mut received = Received::default();
-        let mut lingers_from = None;
+        let (mut sent, mut received) = (Moved::default(), Moved::default());
+        let mut linger = Linger::new(started);
         let mut slept = false;
         let ready = loop {
-            let mut sent = 0;
+            let before = sent.frames;
             for nic in &mut service.nics {
                 sent += nic.send(&self.shared, TX_BUDGET);
-                let more = nic.receive(&self.shared, RX_BUDGET - received.frames.min(RX_BUDGET));
-                frames += more.frames;
-                received.frames += more.frames;
-                received.bytes += more.bytes;
+                received += nic.receive(&self.shared, RX_BUDGET - received.frames.min(RX_BUDGET));
             }
-            frames += sent;
+            let now_sent = sent.frames - before;
             let ready = service.nics.iter_mut().fold(0, |set, nic| set | nic.ready());
-            let left = timeout.saturating_sub(started.elapsed());
+            let now = Instant::now();
+            let left = timeout.saturating_sub(now - started);
             if ready != 0
-                && (BULK.0..RX_BUDGET).contains(&received.frames)
-                && received.bytes > received.frames * BULK.1
-                && lingers_from.get_or_insert_with(Instant::now).elapsed() < LINGER
+                && linger.goes_on(received, now)
                 && !service.nics.iter_mut().any(Nic::starved)
             {
                 std::hint::spin_loop();
                 continue;
             }
-            if ready != 0 || left.is_zero() || sent >= TX_BUDGET {
+            if ready != 0 || left.is_zero() || now_sent >= TX_BUDGET {
                 break ready;
             }
             if !std::mem::replace(&mut slept, true) {
@@ -284,7 +275,7 @@ impl Nets {
             }
             if starved != 0 {
                 counters.rx_no_buffer.add(1);
-                if sent > 0 {
+                if now_sent > 0 {
                     // What was sent has freed some.
                     break starved;
                 }
@@ -295,15 +286,15 @@ impl Nets {
                 break service.bare(&taps, readable);
             }
         };
-        let short = started.elapsed() < SHORT && frames > 0 && frames <= FEW;
-        service.streak = if short { service.streak + 1 } else { 0 };
-        let hand_over = match self.mode {
+        let now = Instant::now();
+        let hogs = service.hogs.any(now);
+        let light = service.sleeps.add(sent, received, now - started, hogs);
+        let hand_over = match self.shared.mode {
             ServiceMode::Inline => false,
             ServiceMode::Thread => true,
-            ServiceMode::Auto => service.streak >= STREAK,
+            ServiceMode::Auto => light,
         };
         if hand_over && service.nics.iter().any(|nic| nic.rings.is_some()) {
-            service.streak = 0;
             service.nics.iter().for_each(|nic| nic.set_threaded(true));
             self.shared.threaded.store(true, Ordering::SeqCst);
             counters.service_switches.add(1);

@@ -12,16 +12,16 @@ use shmring::{
     memory::{RawMemory, SharedMemory},
     tender::{Pair, RxInfo, Span, TxFrame, Violation},
 };
-use std::{io, sync::atomic::Ordering};
+use std::{io, ops::AddAssign, sync::atomic::Ordering};
 
 /// Faults of a guest that are told, not only counted: it could fill a disk with them.
 pub(super) const SAID: u64 = 16;
 const NEEDS_CSUM: u8 = 1;
 const DATA_VALID: u8 = 2;
 
-/// What was read from a tap.
+/// What went through a tap.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Received {
+pub(super) struct Moved {
     pub(super) frames: usize,
     pub(super) bytes: usize,
 }
@@ -151,6 +151,13 @@ impl Vectors {
     }
 }
 
+impl AddAssign for Moved {
+    fn add_assign(&mut self, other: Moved) {
+        self.frames += other.frames;
+        self.bytes += other.bytes;
+    }
+}
+
 impl Nic {
     pub(super) fn new(
         handle: u64,
@@ -208,9 +215,9 @@ impl Nic {
         self.gone
     }
 
-    /// Sends up to `budget` frames of the guest; returns how many.
-    pub(super) fn send(&mut self, shared: &Shared, budget: usize) -> usize {
-        let Some((_, pair)) = &mut self.rings else { return 0 };
+    /// Sends up to `budget` frames of the guest.
+    pub(super) fn send(&mut self, shared: &Shared, budget: usize) -> Moved {
+        let Some((_, pair)) = &mut self.rings else { return Moved::default() };
         let counters = &shared.stats.counters;
         let mut bytes = 0;
         let mut count = 0;
@@ -245,12 +252,12 @@ impl Nic {
         if let Err(violation) = result {
             self.broken(shared, violation);
         }
-        count
+        Moved { frames: count, bytes }
     }
 
-    /// Reads up to `budget` frames from the tap into buffers of the guest; returns how many.
-    pub(super) fn receive(&mut self, shared: &Shared, budget: usize) -> Received {
-        let Some((_, pair)) = &mut self.rings else { return Received::default() };
+    /// Reads up to `budget` frames from the tap into buffers of the guest.
+    pub(super) fn receive(&mut self, shared: &Shared, budget: usize) -> Moved {
+        let Some((_, pair)) = &mut self.rings else { return Moved::default() };
         let counters = &shared.stats.counters;
         let mut bytes = 0;
         let mut count = 0;
@@ -316,7 +323,7 @@ impl Nic {
         if let Err(violation) = result {
             self.broken(shared, violation);
         }
-        Received { frames: count, bytes }
+        Moved { frames: count, bytes }
     }
 
     fn flush(&mut self) {

@@ -1,18 +1,16 @@
 //! The service thread: polls taps and rings while it owns them.
 #![forbid(unsafe_code)]
 
-use super::{RX_BUDGET, Service, Shared, TX_BUDGET};
-use crate::sys;
+use super::{RX_BUDGET, Service, Shared, TX_BUDGET, nic::Moved, policy::Turns};
+use crate::{args::ServiceMode, sys};
 use std::{
     os::fd::AsRawFd,
     sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
-/// How long it spins before it sleeps.
+/// How long it looks for frames before it sleeps.
 const SPIN: Duration = Duration::from_micros(5);
-/// Frames a round, averaged over about 16 rounds, above which the vCPU's thread does better.
-const MANY: usize = 12;
 
 /// Serves whenever the rings are handed over, for ever.
 pub(super) fn serve(shared: &Shared) {
@@ -21,48 +19,64 @@ pub(super) fn serve(shared: &Shared) {
         let _ = shared.control.read();
         if shared.threaded.load(Ordering::SeqCst) {
             let mut service = shared.lock();
-            own(shared, &mut service);
+            let turns = own(shared, &mut service);
+            service.sleeps.learn(turns.batches);
             service.nics.iter().for_each(|nic| nic.set_threaded(false));
         }
     }
 }
 
-fn own(shared: &Shared, service: &mut Service) {
+/// Serves until the rings are taken back.
+fn own(shared: &Shared, service: &mut Service) -> Turns {
     let mut idle_since: Option<Instant> = None;
-    let mut average = 0;
+    let mut turns = Turns::default();
     while shared.threaded.load(Ordering::Relaxed) {
-        let frames = round(shared, service);
-        if frames > 0 {
+        let (sent, received) = round(shared, service);
+        let now = Instant::now();
+        if sent.frames + received.frames > 0 {
             idle_since = None;
-            average = (average * 15 + frames * 16) / 16;
-            if average > MANY * 16 && shared.threaded.swap(false, Ordering::SeqCst) {
+            let many = turns.add(sent, received, service.hogs.any(now));
+            if many
+                && shared.mode != ServiceMode::Thread
+                && shared.threaded.swap(false, Ordering::SeqCst)
+            {
                 shared.stats.counters.service_switches.add(1);
-                return;
+                break;
             }
             continue;
         }
-        match idle_since {
-            None => idle_since = Some(Instant::now()),
-            Some(since) if since.elapsed() < SPIN => std::hint::spin_loop(),
-            Some(_) => {
-                sleep(shared, service);
-                idle_since = None;
+        if now - *idle_since.get_or_insert(now) < SPIN {
+            if turns.are_full() && !service.hogs.any(now) {
+                // Whom the frames were for may wait for this processor.
+                std::thread::yield_now();
+                let back = Instant::now();
+                service.hogs.yielded(back - now, back);
+            } else {
+                std::hint::spin_loop();
             }
+        } else {
+            sleep(shared, service);
+            idle_since = None;
         }
     }
+    turns
 }
 
-fn round(shared: &Shared, service: &mut Service) -> usize {
-    let serve =
-        |nic: &mut super::Nic| nic.send(shared, TX_BUDGET) + nic.receive(shared, RX_BUDGET).frames;
-    service.nics.iter_mut().map(serve).sum()
+fn round(shared: &Shared, service: &mut Service) -> (Moved, Moved) {
+    let (mut sent, mut received) = (Moved::default(), Moved::default());
+    for nic in &mut service.nics {
+        sent += nic.send(shared, TX_BUDGET);
+        received += nic.receive(shared, RX_BUDGET);
+    }
+    (sent, received)
 }
 
 fn sleep(shared: &Shared, service: &mut Service) {
     service.nics.iter_mut().for_each(|nic| nic.arm());
     // The second look: whatever came before the fence in `arm` is seen now, and whatever comes
     // after it kicks.
-    if round(shared, service) == 0 {
+    let (sent, received) = round(shared, service);
+    if sent.frames + received.frames == 0 {
         let mut fds = vec![shared.control.as_raw_fd(), shared.kick.as_raw_fd()];
         for nic in &mut service.nics {
             if nic.rings.is_some() && !nic.is_gone() && !nic.starved() {

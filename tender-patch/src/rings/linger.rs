@@ -1,0 +1,105 @@
+//! How long an exit waits for more frames, since it costs as much as several of them.
+#![forbid(unsafe_code)]
+
+use super::nic::Moved;
+use std::time::{Duration, Instant};
+
+/// What tells a kind of traffic by the frames of one exit, and how long the next is worth waiting
+/// for.
+struct Kind {
+    /// Frames from which on it is one.
+    frames: std::ops::Range<usize>,
+    /// Bytes of a frame on average, at least.
+    bytes: usize,
+    /// Longest wait for a frame.
+    gap: Duration,
+    /// Longest wait in all.
+    most: Duration,
+}
+
+/// A transfer: a peer makes a frame of 64 KiB in about 10 us. With more of them the guest would
+/// have to lend more large buffers than a cache holds.
+const BULK: Kind = Kind {
+    frames: 4..24,
+    bytes: 8192,
+    gap: Duration::from_micros(20),
+    most: Duration::from_micros(100),
+};
+/// Many messages at a time: the answers to the previous ones bring the next.
+const MESSAGES: Kind = Kind {
+    frames: 16..40,
+    bytes: 0,
+    gap: Duration::from_micros(4),
+    most: Duration::from_micros(40),
+};
+
+/// The wait of one exit.
+pub(super) struct Linger {
+    seen: usize,
+    first: Instant,
+    last: Instant,
+}
+
+impl Linger {
+    /// Nothing has come yet.
+    pub(super) fn new(now: Instant) -> Linger {
+        Linger { seen: 0, first: now, last: now }
+    }
+
+    /// Whether more is worth waiting for, with what has come so far.
+    pub(super) fn goes_on(&mut self, received: Moved, now: Instant) -> bool {
+        let Moved { frames, bytes } = received;
+        if frames > self.seen {
+            if self.seen == 0 {
+                self.first = now;
+            }
+            self.seen = frames;
+            self.last = now;
+        }
+        let fits = |k: &&Kind| k.frames.contains(&frames) && bytes >= frames * k.bytes;
+        let kind = [BULK, MESSAGES].iter().find(fits);
+        kind.is_some_and(|k| now - self.last < k.gap && now - self.first < k.most)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn micros(n: u64) -> Duration {
+        Duration::from_micros(n)
+    }
+
+    #[test]
+    fn a_request_is_not_kept_waiting() {
+        let now = Instant::now();
+        for frames in [0, 1, 3, 15] {
+            assert!(!Linger::new(now).goes_on(Moved { frames, bytes: frames * 100 }, now));
+        }
+    }
+
+    #[test]
+    fn a_transfer_is_waited_for_until_it_pauses_or_the_batch_is_full() {
+        let start = Instant::now();
+        let mut linger = Linger::new(start);
+        let received = |frames| Moved { frames, bytes: frames * 60_000 };
+        assert!(linger.goes_on(received(4), start));
+        assert!(linger.goes_on(received(4), start + micros(19)));
+        assert!(linger.goes_on(received(5), start + micros(30)));
+        assert!(!linger.goes_on(received(5), start + micros(50)));
+        assert!(linger.goes_on(received(23), start + micros(90)));
+        assert!(!linger.goes_on(received(24), start + micros(91)));
+        assert!(!linger.goes_on(received(23), start + micros(100)));
+    }
+
+    #[test]
+    fn many_messages_are_waited_for_a_little() {
+        let start = Instant::now();
+        let mut linger = Linger::new(start);
+        let received = |frames| Moved { frames, bytes: frames * 100 };
+        assert!(linger.goes_on(received(16), start + micros(1)));
+        assert!(!linger.goes_on(received(16), start + micros(5)));
+        assert!(linger.goes_on(received(20), start + micros(6)));
+        assert!(!linger.goes_on(received(40), start + micros(6)));
+    }
+}
