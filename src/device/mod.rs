@@ -44,6 +44,17 @@ pub(crate) fn mtu_of_one_buffer(mtu: u16, room: usize) -> u16 {
     mtu.min((room - crate::wire::ethernet::HEADER_LEN - 1) as u16)
 }
 
+/// What a look at a device tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// There is something to do.
+    Ready,
+    /// Nothing yet, but somebody serves the device meanwhile: another look is cheaper than a wait.
+    Again,
+    /// Only a wait tells.
+    Wait,
+}
+
 /// A source and sink of Ethernet frames, in batches.
 pub trait Device {
     /// Facts that do not change while the device is in use.
@@ -62,6 +73,12 @@ pub trait Device {
     /// What the device has counted so far.
     fn stats(&self) -> DeviceStats {
         DeviceStats::default()
+    }
+
+    /// Looks for what a wait would wake for, without one. `due` says whether its end has come.
+    fn look(&mut self, due: bool) -> Look {
+        let _ = due;
+        Look::Wait
     }
 
     /// Sleeps until a frame may have arrived, room may be there again for a frame that did not

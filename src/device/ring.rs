@@ -1,7 +1,7 @@
 //! Shared rings as a device (see `shmring`).
 #![forbid(unsafe_code)]
 
-use super::{Device, DeviceInfo, DeviceStats};
+use super::{Device, DeviceInfo, DeviceStats, Look};
 use crate::{
     Pool, Slice,
     frame::{Gso, GsoKind, Offloads, RxCsum, RxMeta, RxQueue, TxMeta, TxQueue},
@@ -13,9 +13,6 @@ use shmring::{
     guest::{Broken, RxRing, TxInfo, TxRing},
     memory::SharedMemory,
 };
-
-/// How long a guest polls while a thread of the tender's polls too.
-const SPIN: Duration = Duration::from_micros(250);
 
 /// Large buffers lent at the same time: a batch of coalesced frames.
 pub const LARGE_LENT: usize = 32;
@@ -223,32 +220,31 @@ impl<M: SharedMemory + Copy, B: Doorbell<M>> Device for RingDevice<M, B> {
         self.stats
     }
 
-    fn wait(&mut self, until: Option<Instant>) {
-        let started = self.doorbell.now();
-        while self.broken.is_none() {
-            match self.doorbell.polling() {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(broken) => {
-                    self.fail(broken);
-                    return;
-                }
-            }
-            let now = self.doorbell.now();
-            let ready = self.rx.refresh().is_ok_and(|ready| ready > 0);
-            let due = match self.blocked {
-                Some(needed) => self.tx.reclaim().is_ok() && self.tx.room() >= needed,
-                None => until.is_some_and(|until| now >= until),
-            };
-            if ready || due {
-                return;
-            }
-            if now - started > SPIN {
-                break;
-            }
-            core::hint::spin_loop();
+    fn look(&mut self, due: bool) -> Look {
+        if self.broken.is_some() {
+            return Look::Wait;
         }
+        match self.doorbell.polling() {
+            Ok(true) => {}
+            Ok(false) => return Look::Wait,
+            Err(broken) => {
+                self.fail(broken);
+                return Look::Ready;
+            }
+        }
+        let frames = self.rx.refresh().is_ok_and(|ready| ready > 0);
+        let over = match self.blocked {
+            Some(needed) => self.tx.reclaim().is_ok() && self.tx.room() >= needed,
+            None => due,
+        };
+        if frames || over { Look::Ready } else { Look::Again }
+    }
+
+    fn wait(&mut self, until: Option<Instant>) {
         let now = self.doorbell.now();
+        if self.look(until.is_some_and(|until| now >= until)) == Look::Ready {
+            return;
+        }
         let longest = if self.blocked.is_some() { Duration::ZERO } else { Duration::from_secs(1) };
         self.refill();
         self.doorbell.wait(until.map_or(longest, |until| (until - now).min(longest)));

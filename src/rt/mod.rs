@@ -18,7 +18,7 @@ pub use random::Random;
 pub use scope::{Scope, Task};
 
 use crate::{
-    device::Device,
+    device::{Device, Look},
     frame::RxQueue,
     net::Net,
     time::{Duration, Instant},
@@ -42,6 +42,8 @@ const TASK_BUDGET: usize = 256;
 /// Rounds of work after which a device is served even if there is more to do: some are only
 /// served while the guest waits.
 const BUSY_ROUNDS: u32 = 32;
+/// How long devices are looked at that a thread of the tender's serves, before a wait.
+const SPIN: Duration = Duration::from_micros(250);
 /// How long connections that a service has closed may take to end when it has returned, and its
 /// finalizers.
 const LINGER: Duration = Duration::from_secs(2);
@@ -240,8 +242,32 @@ impl Rt {
         }
     }
 
+    /// Looks at all devices as long as that pays.
+    fn has_news(&self, links: &mut [Link], until: Option<Instant>) -> bool {
+        let started = self.0.platform.now();
+        loop {
+            let now = self.0.platform.now();
+            let due = until.is_some_and(|until| now >= until);
+            let mut news = false;
+            for link in links.iter_mut() {
+                match link.device.look(due) {
+                    Look::Ready => news = true,
+                    Look::Again => {}
+                    Look::Wait => return false,
+                }
+            }
+            if news || links.is_empty() || now - started > SPIN {
+                return news;
+            }
+            core::hint::spin_loop();
+        }
+    }
+
     /// Sleeps in a device. Each wakes for what happens at any of them.
     fn wait(&self, links: &mut [Link], link: usize, until: Option<Instant>) {
+        if self.has_news(links, until) {
+            return;
+        }
         match links.get_mut(link) {
             Some(link) => link.device.wait(until),
             None => self.0.platform.idle(until),
