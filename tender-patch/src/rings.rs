@@ -241,16 +241,20 @@ impl Nets {
         let mut slept = false;
         let ready = loop {
             let before = sent.frames;
+            let mut others = service.nics.len();
             for nic in &mut service.nics {
                 sent += nic.send(&self.shared, TX_BUDGET);
-                received += nic.receive(&self.shared, RX_BUDGET - received.frames.min(RX_BUDGET));
+                // A flood at one device leaves the others their share.
+                let left = RX_BUDGET - received.frames.min(RX_BUDGET);
+                received += nic.receive(&self.shared, left.div_ceil(others));
+                others -= 1;
             }
             let now_sent = sent.frames - before;
             let ready = service.nics.iter_mut().fold(0, |set, nic| set | nic.ready());
             let now = Instant::now();
             let left = timeout.saturating_sub(now - started);
             if ready != 0
-                && linger.goes_on(received, now)
+                && linger.goes_on(received, now, left)
                 && !service.nics.iter_mut().any(Nic::starved)
             {
                 std::hint::spin_loop();

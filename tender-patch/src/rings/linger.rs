@@ -46,8 +46,9 @@ impl Linger {
         Linger { seen: 0, first: now, last: now }
     }
 
-    /// Whether more is worth waiting for, with what has come so far.
-    pub(super) fn goes_on(&mut self, received: Moved, now: Instant) -> bool {
+    /// Whether more is worth waiting for, with what has come so far, while `left` is left of the
+    /// guest's own wait.
+    pub(super) fn goes_on(&mut self, received: Moved, now: Instant, left: Duration) -> bool {
         let Moved { frames, bytes } = received;
         if frames > self.seen {
             if self.seen == 0 {
@@ -58,13 +59,16 @@ impl Linger {
         }
         let fits = |k: &&Kind| k.frames.contains(&frames) && bytes >= frames * k.bytes;
         let kind = [BULK, MESSAGES].iter().find(fits);
-        kind.is_some_and(|k| now - self.last < k.gap && now - self.first < k.most)
+        let worth = |k: &Kind| now - self.last < k.gap && now - self.first < k.most;
+        !left.is_zero() && kind.is_some_and(worth)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const LONG: Duration = Duration::from_secs(1);
 
     fn micros(n: u64) -> Duration {
         Duration::from_micros(n)
@@ -74,7 +78,7 @@ mod tests {
     fn a_request_is_not_kept_waiting() {
         let now = Instant::now();
         for frames in [0, 1, 3, 15] {
-            assert!(!Linger::new(now).goes_on(Moved { frames, bytes: frames * 100 }, now));
+            assert!(!Linger::new(now).goes_on(Moved { frames, bytes: frames * 100 }, now, LONG));
         }
     }
 
@@ -83,13 +87,13 @@ mod tests {
         let start = Instant::now();
         let mut linger = Linger::new(start);
         let received = |frames| Moved { frames, bytes: frames * 60_000 };
-        assert!(linger.goes_on(received(4), start));
-        assert!(linger.goes_on(received(4), start + micros(19)));
-        assert!(linger.goes_on(received(5), start + micros(30)));
-        assert!(!linger.goes_on(received(5), start + micros(50)));
-        assert!(linger.goes_on(received(23), start + micros(90)));
-        assert!(!linger.goes_on(received(24), start + micros(91)));
-        assert!(!linger.goes_on(received(23), start + micros(100)));
+        assert!(linger.goes_on(received(4), start, LONG));
+        assert!(linger.goes_on(received(4), start + micros(19), LONG));
+        assert!(linger.goes_on(received(5), start + micros(30), LONG));
+        assert!(!linger.goes_on(received(5), start + micros(50), LONG));
+        assert!(linger.goes_on(received(23), start + micros(90), LONG));
+        assert!(!linger.goes_on(received(24), start + micros(91), LONG));
+        assert!(!linger.goes_on(received(23), start + micros(100), LONG));
     }
 
     #[test]
@@ -97,9 +101,18 @@ mod tests {
         let start = Instant::now();
         let mut linger = Linger::new(start);
         let received = |frames| Moved { frames, bytes: frames * 100 };
-        assert!(linger.goes_on(received(16), start + micros(1)));
-        assert!(!linger.goes_on(received(16), start + micros(5)));
-        assert!(linger.goes_on(received(20), start + micros(6)));
-        assert!(!linger.goes_on(received(40), start + micros(6)));
+        assert!(linger.goes_on(received(16), start + micros(1), LONG));
+        assert!(!linger.goes_on(received(16), start + micros(5), LONG));
+        assert!(linger.goes_on(received(20), start + micros(6), LONG));
+        assert!(!linger.goes_on(received(40), start + micros(6), LONG));
+    }
+
+    #[test]
+    fn a_guest_whose_time_has_come_is_not_kept_waiting() {
+        let start = Instant::now();
+        let mut linger = Linger::new(start);
+        let received = Moved { frames: 8, bytes: 8 * 60_000 };
+        assert!(linger.goes_on(received, start, micros(10)));
+        assert!(!linger.goes_on(received, start + micros(10), Duration::ZERO));
     }
 }

@@ -84,6 +84,10 @@ fn sleep(shared: &Shared, service: &mut Service) {
             }
         }
         let ready = sys::poll(&fds, None);
+        if ready & 1 != 0 {
+            // A call that is over, or that ends this tenure: it must not keep the thread awake.
+            let _ = shared.control.read();
+        }
         if ready & 2 != 0 {
             let _ = shared.kick.read();
             shared.stats.counters.kicks.add(1);
