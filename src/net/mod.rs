@@ -13,6 +13,9 @@ mod stream;
 mod traits;
 mod udp;
 
+#[cfg(all(test, feature = "host"))]
+mod tests;
+
 pub use crate::tcp::{Congestion, Info, Keepalive, ListenOptions, Options, Shutdown};
 pub use connect::Endpoint;
 pub use error::Error;
