@@ -115,11 +115,17 @@ fn what_a_service_leaves_alive_is_named_and_fails_it() {
     );
     let program = project.program();
     let _network = network();
-    let ended = Guest::process(&program, &["--tap=tap0", "--", "end"]).unwrap().wait().unwrap();
-    assert_eq!(ended.code, Some(1), "{}", ended.output);
-    for name in ["daemon `ticker` started at src/main.rs:", "TCP listener at [::]:81"] {
-        assert!(ended.output.contains(name), "no `{name}` in: {}", ended.output);
-    }
+    let fails = |guest: Guest| {
+        let ended = guest.wait().unwrap();
+        assert_eq!(ended.code, Some(1), "{}", ended.output);
+        for name in ["daemon `ticker` started at src/main.rs:", "TCP listener at [::]:81"] {
+            assert!(ended.output.contains(name), "no `{name}` in: {}", ended.output);
+        }
+    };
+    fails(Guest::process(&program, &["--tap=tap0", "--", "end"]).unwrap());
+    need!(testbed::kvm());
+    let (tender, image) = (testbed::tender().unwrap(), project.image());
+    fails(Guest::boot(&tender, &["--net:service=tap0"], &image, &["--", "end"]).unwrap());
 }
 
 #[test]
