@@ -241,8 +241,13 @@ impl Conn {
 
     fn reduce(&mut self, cx: &mut Core, phase: Phase) {
         let flight = self.recent_flight();
-        if self.recovery.phase == Phase::Open {
-            self.remember();
+        let first = self.recovery.phase == Phase::Open;
+        match phase {
+            Phase::Recovery => self.remember(),
+            // A router's word, or a loss that was repaired: nothing shows that it was for nothing.
+            _ => self.recovery.prior = None,
+        }
+        if first {
             self.window.ssthresh = self.controller.on_congestion(&self.window, flight, cx.now);
         }
         let drained = flight - self.flight();
@@ -265,10 +270,11 @@ impl Conn {
         self.flight().max(most)
     }
 
-    /// Before a reduction: what it takes to undo it.
+    /// Before a recovery: what it takes to undo it. What an ECN echo took stays taken.
     fn remember(&mut self) {
+        let stays = self.recovery.phase == Phase::Reduced && !self.controller.owns_recovery();
         let r = &mut self.recovery;
-        r.prior = Some((self.window.cwnd, self.window.ssthresh));
+        r.prior = (!stays).then_some((self.window.cwnd, self.window.ssthresh));
         r.undo_resent = 0;
         r.undo_from = self.snd_una;
         r.undo_rounds = UNDO_ROUNDS;
@@ -366,13 +372,17 @@ impl Conn {
     }
 
     fn undo(&mut self, cx: &mut Core) {
-        let Some((cwnd, ssthresh)) = self.recovery.prior.take() else {
-            return;
-        };
+        match self.recovery.prior.take() {
+            Some((cwnd, ssthresh)) => {
+                self.window.cwnd = self.window.cwnd.max(cwnd);
+                self.window.ssthresh = self.window.ssthresh.max(ssthresh);
+                self.controller.on_undo();
+            }
+            None if self.recovery.phase == Phase::Open => return,
+            // The window was reduced before for another reason (RFC 3168, 6.1.2).
+            None => self.window.cwnd = self.window.cwnd.max(self.window.ssthresh),
+        }
         cx.stats.undos += 1;
-        self.window.cwnd = self.window.cwnd.max(cwnd);
-        self.window.ssthresh = self.window.ssthresh.max(ssthresh);
-        self.controller.on_undo();
         self.board.unmark_lost();
         self.rtt.backoff = 0;
         self.open();
@@ -381,7 +391,7 @@ impl Conn {
     /// RFC 6298, 5.4-5.6 and RFC 5681, 3.1, equation 4: everything in flight is deemed lost.
     pub(crate) fn enter_loss(&mut self, cx: &mut Core) {
         let first = self.recovery.phase != Phase::Loss || self.rtt.backoff == 0;
-        if self.recovery.phase == Phase::Open {
+        if matches!(self.recovery.phase, Phase::Open | Phase::Reduced) {
             self.remember();
         }
         if first && self.state.is_synchronized() && self.recovery.phase != Phase::Recovery {

@@ -63,6 +63,41 @@ fn echo_reduces_the_window_once_a_round_trip_and_is_answered_with_cwr() {
 }
 
 #[test]
+fn no_d_sack_undoes_what_an_echo_took() {
+    // RFC 3168, 6.1.2: the router was congested whatever became of the segments.
+    let (mut t, id) = capable();
+    t.write(id, 20_000);
+    t.pass(Duration::from_millis(10));
+    inject!(t, ACK | ECE, seq = 1, ack = 2001, win = 60_000);
+    let reduced = t.tcp.info(id).unwrap().ssthresh;
+    // A loss in the same round trip, which was none: the retransmission arrives as a copy.
+    inject!(t, ACK, seq = 1, ack = 2001, win = 60_000, sack = vec![(3001, 7001)]);
+    inject!(t, ACK, seq = 1, ack = 7001, win = 60_000);
+    assert_eq!(t.tcp.stats().retransmits, 1);
+    inject!(t, ACK, seq = 1, ack = 7001, win = 60_000, sack = vec![(2001, 3001)]);
+    let info = t.tcp.info(id).unwrap();
+    assert_eq!((t.tcp.stats().undos, info.cwnd, info.ssthresh), (1, reduced, reduced));
+}
+
+#[test]
+fn no_d_sack_undoes_an_echo_that_came_before_a_probe() {
+    let (mut t, id) = capable();
+    t.write(id, 10_000);
+    t.pass(Duration::from_millis(10));
+    inject!(t, ACK | ECE, seq = 1, ack = 9001, win = 60_000);
+    inject!(t, ACK, seq = 1, ack = 10_001, win = 60_000);
+    let reduced = t.tcp.info(id).unwrap();
+    t.write(id, 3000);
+    // The tail is probed, and has arrived before.
+    t.pass(Duration::from_millis(180));
+    assert_eq!(t.tcp.stats().retransmits, 1);
+    t.write(id, 1000);
+    inject!(t, ACK, seq = 1, ack = 13_001, win = 60_000, sack = vec![(12_001, 13_001)]);
+    let info = t.tcp.info(id).unwrap();
+    assert_eq!((t.tcp.stats().undos, info.ssthresh), (0, reduced.ssthresh));
+}
+
+#[test]
 fn without_negotiation_nothing_is_marked() {
     let (mut t, id) = Trace::established();
     t.write(id, 100);
