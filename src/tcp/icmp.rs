@@ -77,11 +77,16 @@ impl Conn {
     }
 
     /// The network has no way to the peer: final for an attempt to connect, else a soft error.
+    /// What could not be sent is lost, as it would be further on.
     pub(crate) fn on_unreachable(&mut self, cx: &mut Core) {
         if self.state == State::SynSent {
             self.enter_closed(cx, Some(Error::Unreachable));
-        } else {
-            self.soft_error = Some(Error::Unreachable);
+            return;
+        }
+        self.soft_error = Some(Error::Unreachable);
+        self.ack_now = false;
+        if self.state != State::Closed && self.board.is_empty() && self.unsent() > 0 {
+            self.try_again_later(cx);
         }
     }
 }

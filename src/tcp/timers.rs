@@ -44,6 +44,7 @@ pub(crate) struct Timers {
     pub(crate) ack: Instant,
     /// The window is shut by buffers that the application holds: look again.
     pub(crate) window: Instant,
+    /// Pacing allows more, or what could not be sent is tried again.
     pub(crate) pace: Instant,
     /// End of TIME-WAIT, FIN-WAIT-2 or lingering; keep-alive.
     pub(crate) life: Instant,
@@ -228,6 +229,18 @@ impl Conn {
             self.timers.rtx = self.timers.rtx.min(self.timers.progress_at + self.patience());
         }
         self.want_output(cx);
+    }
+
+    /// What waits could not be sent, and nothing in flight has a timer for it.
+    pub(crate) fn try_again_later(&mut self, cx: &mut Core) {
+        if self.rtt.backoff == 0 {
+            self.timers.progress_at = cx.now;
+        } else if cx.now.saturating_since(self.timers.progress_at) >= self.patience() {
+            self.give_up(cx);
+            return;
+        }
+        self.timers.pace = cx.now + self.rtt.rto();
+        self.rtt.backoff = self.rtt.backoff.saturating_add(1);
     }
 
     fn give_up(&mut self, cx: &mut Core) {

@@ -135,6 +135,9 @@ impl Network for TestNet {
         len: usize,
         payload: impl IntoIterator<Item = Slice>,
     ) -> Result<(), SendError> {
+        if !self.reachable {
+            return Err(SendError::Unreachable);
+        }
         let mut slices: Vec<Slice> = payload.into_iter().collect();
         assert_eq!(slices.iter().map(|slice| slice.len()).sum::<usize>(), len);
         slices.insert(0, head.freeze());

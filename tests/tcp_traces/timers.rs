@@ -142,3 +142,40 @@ fn what_waited_behind_a_retransmission_gives_no_rtt() {
     inject!(t, ACK, seq = 1, ack = 3001, win = 60_000);
     assert!(t.tcp.info(id).unwrap().srtt.unwrap() < Duration::from_millis(1));
 }
+
+#[test]
+fn what_is_written_while_there_is_no_route_goes_out_when_there_is_one() {
+    let (mut t, id) = Trace::established();
+    t.pass(Duration::from_secs(3600));
+    t.net.reachable = false;
+    t.write(id, 100);
+    t.pass(Duration::from_secs(60));
+    t.silent();
+    t.net.reachable = true;
+    t.pass(Duration::from_secs(121));
+    expect!(t, ACK | PSH, seq = 1, len = 100);
+}
+
+#[test]
+fn what_finds_no_route_is_given_up_after_the_user_timeout() {
+    let (mut t, id) = Trace::established();
+    t.tcp.set_user_timeout(id, Some(Duration::from_secs(30)));
+    t.pass(Duration::from_secs(3600));
+    t.net.reachable = false;
+    t.write(id, 100);
+    t.pass(Duration::from_secs(29));
+    assert_eq!(t.tcp.info(id).unwrap().state, State::Established);
+    t.pass(Duration::from_secs(60));
+    assert_eq!(t.tcp.read(id, 1).unwrap_err(), Error::Unreachable);
+}
+
+#[test]
+fn ack_that_finds_no_route_does_not_keep_the_next_one_back() {
+    let (mut t, _) = Trace::established();
+    t.net.reachable = false;
+    inject!(t, ACK, seq = 0, ack = 1, win = 1000);
+    t.net.reachable = true;
+    inject!(t, ACK, seq = 1, ack = 1, len = 10, win = 60_000);
+    t.pass(Duration::from_millis(41));
+    expect!(t, ACK, ack = 11);
+}
