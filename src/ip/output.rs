@@ -543,7 +543,8 @@ impl Network for Output<'_> {
     }
 
     fn epoch(&self) -> u32 {
-        self.ip.epoch
+        // An address that becomes deprecated changes no route, but what others are sent from.
+        self.ip.epoch.wrapping_add(self.ip.addresses.generation())
     }
 
     fn path(&self, local: Option<IpAddr>, remote: IpAddr) -> Result<Path, Unreachable> {

@@ -212,6 +212,35 @@ fn temporary_addresses_are_made_on_demand_and_preferred() {
     assert!(host.addresses(Origin::Temporary).len() <= 4);
 }
 
+#[test]
+fn a_socket_leaves_an_address_that_becomes_deprecated() {
+    // RFC 6724, rule 3; also where the socket has sent from it before.
+    let mut host = Host::new();
+    let (one, two) = ("2001:db8:1::", "2001:db8:2::");
+    host.inject(&usual(&[prefix(one, BOTH, 2 * HOUR, HOUR), prefix(two, BOTH, 2 * HOUR, HOUR)]));
+    host.pass(Duration::from_secs(2));
+    host.packets();
+    let id = host.stack.udp.bind("[::]:9".parse().unwrap()).unwrap();
+    let far: std::net::SocketAddr = "[2001:db8:9::9]:9".parse().unwrap();
+    let source = |host: &mut Host| {
+        host.stack.send_udp(host.now, &mut host.tx, id, far, &[b"x".into()]).unwrap();
+        host.packets().pop().unwrap().header.src
+    };
+    let first = source(&mut host);
+    assert_eq!(source(&mut host), first);
+    let (old, new) = if first.segments()[2] == 1 { (one, two) } else { (two, one) };
+    host.inject(&usual(&[prefix(old, BOTH, 2 * HOUR, 0), prefix(new, BOTH, 2 * HOUR, 600)]));
+    assert_eq!(host.state(first), Some(AddressState::Deprecated));
+    let second = source(&mut host);
+    assert_eq!(second.segments()[..4], ip(new).segments()[..4]);
+    // By its lifetime, too; the router gives the other a new one, then.
+    host.inject(&usual(&[prefix(old, BOTH, 2 * HOUR, HOUR)]));
+    host.pass(Duration::from_secs(601));
+    host.meet(peer(), PEER_MAC);
+    assert_eq!(host.state(second), Some(AddressState::Deprecated));
+    assert_eq!(source(&mut host), first);
+}
+
 /// A redirect from `router`: a better first hop for a destination.
 fn redirect(router: Ipv6Addr, to: Ipv6Addr, target: Ipv6Addr, destination: Ipv6Addr) -> Vec<u8> {
     let option = ndp::link_address(2, EVIL_MAC);
