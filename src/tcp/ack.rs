@@ -30,6 +30,14 @@ pub(super) struct Samples {
     newest: Option<u64>,
 }
 
+impl Samples {
+    /// Of a single segment.
+    #[inline]
+    pub(super) fn of(rtt: u64) -> Samples {
+        Samples { oldest: Some(rtt), newest: Some(rtt) }
+    }
+}
+
 impl Conn {
     pub(crate) fn process_ack(&mut self, cx: &mut Core, seg: &Segment) -> Verdict {
         // RFC 5961, 5.2: SND.UNA - MAX.SND.WND <= SEG.ACK <= SND.NXT, else a challenge ACK.
@@ -160,6 +168,9 @@ impl Conn {
         round_start: bool,
         rate: RateSample,
     ) {
+        if !self.is_cwnd_limited(prior_in_flight) && self.controller.on_ack_unlimited(now) {
+            return;
+        }
         let ack = Ack {
             now,
             newly,
@@ -168,7 +179,6 @@ impl Conn {
             srtt: self.rtt.srtt().unwrap_or_default(),
             in_flight: self.pipe(),
             prior_in_flight,
-            cwnd_limited: self.is_cwnd_limited(prior_in_flight),
             round_start,
             delivered: self.delivery.delivered,
             rate,

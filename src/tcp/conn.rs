@@ -19,6 +19,7 @@ use super::{
     timers::Timers,
 };
 use crate::{
+    Slice,
     ip::Flow,
     time::Instant,
     wire::{
@@ -375,6 +376,18 @@ impl Conn {
         let borrowed = self.send.borrowed();
         cx.borrowed = cx.borrowed + borrowed - self.charged_borrowed;
         self.charged_borrowed = borrowed;
+    }
+
+    /// Charges the memory limit for a piece that is about to be queued.
+    #[inline]
+    pub(crate) fn charge_piece(&mut self, cx: &mut Core, piece: &Slice) {
+        let (account, charged) = match piece.buffer() {
+            Some(_) => (&mut cx.memory, &mut self.charged),
+            None => (&mut cx.borrowed, &mut self.charged_borrowed),
+        };
+        let pinned = piece.pinned();
+        *account += pinned;
+        *charged += pinned;
     }
 
     /// Bytes that the send queue may be charged for. Autotuned: twice the congestion window, so

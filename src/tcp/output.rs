@@ -420,7 +420,7 @@ impl Conn {
         mut with_fin: bool,
     ) -> Result<(), Stop> {
         let seq = self.snd_nxt;
-        if len > 0 {
+        if len > 0 && !self.send.is_lone() {
             let fits = emit::fitting(self.send.range(seq, len as usize)) as u32;
             if fits < len {
                 with_fin = false;

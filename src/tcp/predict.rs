@@ -9,6 +9,7 @@ use super::{
     rate::Sampler,
     receive::Tcp,
     recovery::{Phase, Progress},
+    scoreboard::Sent,
     segment::checksum_is_right,
     state::State,
     text::is_short,
@@ -17,6 +18,7 @@ use crate::{
     Pool,
     frame::{Chain, RxCsum},
     ip::{Ecn, Incoming, Network},
+    time::Instant,
     wire::tcp::{Flags, HEADER_LEN, Header, SeqNum, Timestamps},
 };
 
@@ -156,9 +158,13 @@ impl Conn {
         let prior_in_flight = self.pipe();
         let mut sampler = Sampler::default();
         let mut samples = Samples::default();
-        let mut progress = Progress { ts_ecr, ..Progress::default() };
-        self.take_cumulative(cx.now, ack, &mut sampler, &mut samples, &mut progress);
-        self.measure(cx, &samples, &progress);
+        if let Some(sent) = self.board.take_lone(ack) {
+            self.take_lone(cx.now, &sent, &mut sampler, &mut samples);
+        } else {
+            let mut progress = Progress { ts_ecr, ..Progress::default() };
+            self.take_cumulative(cx.now, ack, &mut sampler, &mut samples, &mut progress);
+            self.measure(cx, &samples, &progress);
+        }
         let sample = self.delivery.on_ack(&sampler, cx.now, self.rtt.min_nanos());
         let round_start = self.begin_round(&sample, &sampler, prior_in_flight);
         self.recovery.rack.on_round(false, self.snd_una, self.snd_nxt);
@@ -172,5 +178,24 @@ impl Conn {
         if self.unsent() > 0 {
             self.want_output(cx);
         }
+    }
+
+    /// What [`Conn::take_cumulative`] and [`Conn::measure`] come to for the only segment in flight,
+    /// sent once.
+    #[inline]
+    fn take_lone(
+        &mut self,
+        now: Instant,
+        sent: &Sent,
+        sampler: &mut Sampler,
+        samples: &mut Samples,
+    ) {
+        sampler.segment(sent, sent.len);
+        self.recovery.rack.delivered(sent, now, self.rtt.min_nanos(), false);
+        let rtt = now.nanos_since(sent.sent_at);
+        *samples = Samples::of(rtt);
+        self.snd_una = sent.end();
+        self.send.acknowledge(self.snd_una);
+        self.rtt.sample(rtt, now);
     }
 }

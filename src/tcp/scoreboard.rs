@@ -127,6 +127,20 @@ impl Scoreboard {
         if alike { last.len += sent.len } else { self.push(sent) }
     }
 
+    /// Takes the only segment in flight out, if it ends at `una` and was sent once.
+    #[inline]
+    pub(crate) fn take_lone(&mut self, una: SeqNum) -> Option<Sent> {
+        let lone = *self.sent.front()?;
+        let usual =
+            self.sent.len() == 1 && lone.end() == una && Mark::APP_LIMITED.contains(lone.mark);
+        if !usual {
+            return None;
+        }
+        self.sent.clear();
+        self.lost_hint = 0;
+        Some(lone)
+    }
+
     fn forget(&mut self, mark: Mark, len: u32) {
         if mark.contains(Mark::SACKED) {
             self.sacked -= len;
@@ -369,6 +383,20 @@ mod tests {
             });
         }
         board
+    }
+
+    #[test]
+    fn only_a_lone_segment_that_was_sent_once_is_taken_whole() {
+        assert!(board(2).take_lone(SeqNum(100)).is_none());
+        let mut one = board(1);
+        assert!(one.take_lone(SeqNum(50)).is_none());
+        assert_eq!(one.take_lone(SeqNum(100)).map(|sent| sent.len), Some(100));
+        assert!(one.is_empty());
+        let mut resent = board(1);
+        let again = *resent.front().unwrap();
+        resent.mark_lost(0);
+        resent.mark_resent(0, again);
+        assert!(resent.take_lone(SeqNum(100)).is_none());
     }
 
     #[test]

@@ -59,6 +59,7 @@ impl SendQueue {
     }
 
     /// The account that a piece is charged to.
+    #[inline]
     fn account(&mut self, slice: &Slice) -> &mut usize {
         if slice.buffer().is_some() { &mut self.pinned } else { &mut self.borrowed }
     }
@@ -102,6 +103,12 @@ impl SendQueue {
         }
         let skip = self.pieces.get(self.cursor).map_or(0, |(start, _)| (seq - *start) as usize);
         Range { pieces: &self.pieces, index: self.cursor, skip, left: len }
+    }
+
+    /// Whether one piece is all there is.
+    #[inline]
+    pub(crate) fn is_lone(&self) -> bool {
+        self.pieces.len() == 1
     }
 
     /// A range without bytes.

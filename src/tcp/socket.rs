@@ -10,6 +10,7 @@ use super::{
     output::Turn,
     receive::{Tcp, is_unicast},
     state::State,
+    timers::NEVER,
 };
 use crate::{
     Slice,
@@ -182,8 +183,8 @@ impl Tcp {
         if let Some(slice) = conn.recv.read(max) {
             conn.lend(&slice);
             conn.on_read(&mut self.cx, slice.len() as u32);
-            // The ACK that is due sees to it else.
-            if !conn.ack_now {
+            // The ACK that is due, now or soon, sees to it else.
+            if !conn.ack_now && conn.timers.ack == NEVER {
                 conn.recharge(&mut self.cx);
             }
             return Ok(Read::Data(slice));
@@ -236,8 +237,8 @@ impl Tcp {
             return Ok(0);
         }
         let piece = if n == data.len() { core::mem::take(data) } else { data.split_to(n) };
+        conn.charge_piece(cx, &piece);
         conn.send.push(piece);
-        conn.recharge(cx);
         conn.start_tidy(cx);
         conn.want_output(cx);
         Ok(n)

@@ -134,14 +134,7 @@ impl Curve {
 impl Control for Cubic {
     #[inline]
     fn on_ack(&mut self, w: &mut Window, ack: &Ack) {
-        let since = ack.now.saturating_since(core::mem::replace(&mut self.acked_at, ack.now));
-        if !ack.cwnd_limited {
-            // RFC 9438, 4.2: t leaves out the time in which the application was the limit.
-            if let Some(epoch) = &mut self.curve.epoch {
-                *epoch += since;
-            }
-            return;
-        }
+        self.acked_at = ack.now;
         if !w.in_slow_start() {
             self.avoid(w, ack);
             return;
@@ -155,6 +148,16 @@ impl Control for Cubic {
             Step::Grow(by) => w.grow(by.min(w.ssthresh - w.cwnd)),
             Step::Exit => w.ssthresh = w.cwnd,
         }
+    }
+
+    #[inline]
+    fn on_ack_unlimited(&mut self, now: Instant) -> bool {
+        let since = now.nanos_since(core::mem::replace(&mut self.acked_at, now));
+        // RFC 9438, 4.2: t leaves out the time in which the application was the limit.
+        if let Some(epoch) = &mut self.curve.epoch {
+            *epoch = epoch.plus_nanos(since);
+        }
+        true
     }
 
     fn on_congestion(&mut self, w: &Window, in_flight: u32, _now: Instant) -> u32 {

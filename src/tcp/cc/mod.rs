@@ -59,8 +59,6 @@ pub(crate) struct Ack {
     pub(crate) in_flight: u32,
     /// Bytes in flight before this ACK.
     pub(crate) prior_in_flight: u32,
-    /// The window, not the application, limited what was in flight (RFC 7661's simple form).
-    pub(crate) cwnd_limited: bool,
     /// The first ACK of a round trip.
     pub(crate) round_start: bool,
     /// Bytes delivered in all.
@@ -82,7 +80,6 @@ impl Ack {
             srtt: Duration::ZERO,
             in_flight: 0,
             prior_in_flight: 0,
-            cwnd_limited: true,
             round_start: true,
             delivered: 0,
             rate: RateSample::default(),
@@ -95,6 +92,13 @@ impl Ack {
 pub(crate) trait Control {
     /// An ACK arrived. Outside recovery, or always if [`Control::owns_recovery`].
     fn on_ack(&mut self, window: &mut Window, ack: &Ack);
+
+    /// An ACK arrived while the application, not the window, limited what was in flight (RFC
+    /// 7661's simple form). Whether that is all the algorithm asks about it; else
+    /// [`Control::on_ack`] follows.
+    fn on_ack_unlimited(&mut self, _now: Instant) -> bool {
+        false
+    }
 
     /// Loss or ECN: the new slow start threshold.
     fn on_congestion(&mut self, window: &Window, in_flight: u32, now: Instant) -> u32;
@@ -148,6 +152,15 @@ impl Control for Controller {
             Controller::NewReno(c) => c.on_ack(window, ack),
             Controller::Cubic(c) => c.on_ack(window, ack),
             Controller::Bbr(c) => c.on_ack(window, ack),
+        }
+    }
+
+    #[inline]
+    fn on_ack_unlimited(&mut self, now: Instant) -> bool {
+        match self {
+            Controller::NewReno(c) => c.on_ack_unlimited(now),
+            Controller::Cubic(c) => c.on_ack_unlimited(now),
+            Controller::Bbr(c) => c.on_ack_unlimited(now),
         }
     }
 

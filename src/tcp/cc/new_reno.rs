@@ -11,9 +11,6 @@ pub(crate) struct NewReno {
 impl Control for NewReno {
     #[inline]
     fn on_ack(&mut self, w: &mut Window, ack: &Ack) {
-        if !ack.cwnd_limited {
-            return;
-        }
         if w.in_slow_start() {
             // RFC 3465, 2.2 and RFC 5681, 3.1: by what was acknowledged. L is not limited to two
             // segments, because one ACK answers a whole batch here.
@@ -26,6 +23,11 @@ impl Control for NewReno {
             self.acked -= w.cwnd;
             w.grow(w.mss);
         }
+    }
+
+    #[inline]
+    fn on_ack_unlimited(&mut self, _now: Instant) -> bool {
+        true
     }
 
     fn on_congestion(&mut self, w: &Window, in_flight: u32, _now: Instant) -> u32 {
