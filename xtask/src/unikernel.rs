@@ -1,6 +1,7 @@
 //! Building images.
 
 use crate::{cargo, root};
+use elf::{ElfBytes, endian::LittleEndian};
 use std::{fs, path::PathBuf};
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
@@ -88,17 +89,13 @@ fn one(name: &str) -> Result<PathBuf, String> {
 
 /// An image without section headers and symbols: what a tender loads.
 fn stripped(image: &[u8]) -> Option<Vec<u8>> {
-    let number = |at: usize, len: usize| {
-        let bytes = image.get(at..at + len)?;
-        Some(bytes.iter().rev().fold(0, |number, byte| number << 8 | usize::from(*byte)))
-    };
-    // ELF64: where program headers are, their size and number; each has its offset and length.
-    let (headers, size, count) = (number(0x20, 8)?, number(0x36, 2)?, number(0x38, 2)?);
-    let mut end = headers + size * count;
-    for header in (0..count).map(|i| headers + i * size) {
-        end = end.max(number(header + 8, 8)? + number(header + 0x20, 8)?);
-    }
+    let elf = ElfBytes::<LittleEndian>::minimal_parse(image).ok()?;
+    let header = elf.ehdr;
+    let headers = header.e_phoff + u64::from(header.e_phentsize) * u64::from(header.e_phnum);
+    let ends = elf.segments()?.iter().map(|segment| segment.p_offset + segment.p_filesz);
+    let end = usize::try_from(ends.fold(headers, u64::max)).ok()?;
     let mut stripped = image.get(..end)?.to_vec();
+    // Where section headers are, and how many.
     stripped[0x28..0x30].fill(0);
     stripped[0x3c..0x40].fill(0);
     Some(stripped)

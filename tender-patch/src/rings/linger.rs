@@ -4,34 +4,25 @@
 use super::nic::Moved;
 use std::time::{Duration, Instant};
 
-/// What tells a kind of traffic by the frames of one exit, and how long the next is worth waiting
-/// for.
+/// A kind of traffic: how long its next frame is worth waiting for.
 struct Kind {
-    /// Frames from which on it is one.
+    /// Frames of one exit that tell it, up to those that are enough.
     frames: std::ops::Range<usize>,
-    /// Bytes of a frame on average, at least.
-    bytes: usize,
     /// Longest wait for a frame.
     gap: Duration,
     /// Longest wait in all.
     most: Duration,
 }
 
+/// Bytes of a transfer's frames on average, at least.
+const LARGE: usize = 8192;
 /// A transfer: a peer makes a frame of 64 KiB in about 10 us. With more of them the guest would
 /// have to lend more large buffers than a cache holds.
-const BULK: Kind = Kind {
-    frames: 4..24,
-    bytes: 8192,
-    gap: Duration::from_micros(20),
-    most: Duration::from_micros(100),
-};
+const BULK: Kind =
+    Kind { frames: 4..24, gap: Duration::from_micros(20), most: Duration::from_micros(100) };
 /// Many messages at a time: the answers to the previous ones bring the next.
-const MESSAGES: Kind = Kind {
-    frames: 16..40,
-    bytes: 0,
-    gap: Duration::from_micros(4),
-    most: Duration::from_micros(40),
-};
+const MESSAGES: Kind =
+    Kind { frames: 16..40, gap: Duration::from_micros(4), most: Duration::from_micros(40) };
 
 /// The wait of one exit.
 pub(super) struct Linger {
@@ -57,10 +48,11 @@ impl Linger {
             self.seen = frames;
             self.last = now;
         }
-        let fits = |k: &&Kind| k.frames.contains(&frames) && bytes >= frames * k.bytes;
-        let kind = [BULK, MESSAGES].iter().find(fits);
-        let worth = |k: &Kind| now - self.last < k.gap && now - self.first < k.most;
-        !left.is_zero() && kind.is_some_and(worth)
+        let kind = if bytes >= frames * LARGE { BULK } else { MESSAGES };
+        kind.frames.contains(&frames)
+            && now - self.last < kind.gap
+            && now - self.first < kind.most
+            && !left.is_zero()
     }
 }
 
@@ -94,6 +86,7 @@ mod tests {
         assert!(linger.goes_on(received(23), start + micros(90), LONG));
         assert!(!linger.goes_on(received(24), start + micros(91), LONG));
         assert!(!linger.goes_on(received(23), start + micros(100), LONG));
+        assert!(!Linger::new(start).goes_on(received(24), start, LONG), "at once full");
     }
 
     #[test]
