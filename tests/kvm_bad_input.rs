@@ -28,8 +28,7 @@ fn a_missing_tap_is_named() {
 fn devices_must_match_the_manifest() {
     need!(testbed::kvm(), testbed::taps());
     let image = testbed::image("echo").unwrap();
-    let network = Network::enter().unwrap();
-    network.tap("tap0", "10.0.0.1/24").unwrap();
+    let _network = Network::with_tap().unwrap();
     assert_refused(&run(&[], &image, &[]), &["service", "--net:service="]);
     let undeclared = run(&["--net:service=tap0", "--net:other=tap0"], &image, &[]);
     assert_refused(&undeclared, &["other", "declares: service"]);
@@ -71,8 +70,7 @@ fn wrong_options_point_to_help() {
 fn a_wrong_service_argument_ends_the_guest() {
     need!(testbed::kvm(), testbed::taps());
     let image = testbed::image("echo").unwrap();
-    let network = Network::enter().unwrap();
-    network.tap("tap0", "10.0.0.1/24").unwrap();
+    let _network = Network::with_tap().unwrap();
     let ended = run(&["--net:service=tap0"], &image, &["--ipv4=10.0.0.2"]);
     assert_eq!(ended.code, Some(1));
     assert!(ended.output.contains("--ipv4=10.0.0.2: expected"), "{}", ended.output);

@@ -43,9 +43,7 @@ impl Client {
 }
 
 fn network() -> Network {
-    let network = Network::enter().unwrap();
-    network.tap("tap0", "10.0.0.1/24").unwrap();
-    network
+    Network::with_tap().unwrap()
 }
 
 fn reads_and_writes(guest: &mut Guest, disk: &Disk) {

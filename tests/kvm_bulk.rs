@@ -1,11 +1,12 @@
 //! The source and the sink under KVM.
 
+use serde_json::Value;
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
     time::Duration,
 };
-use testbed::{Guest, Network, need};
+use testbed::need;
 
 const LEN: usize = 64 << 20;
 
@@ -18,11 +19,7 @@ fn connect(port: u16) -> TcpStream {
 #[test]
 fn the_sink_counts_and_the_source_sends_without_copies() {
     need!(testbed::kvm(), testbed::taps());
-    let (tender, image) = (testbed::tender().unwrap(), testbed::image("bulk").unwrap());
-    let network = Network::enter().unwrap();
-    network.tap("tap0", "10.0.0.1/24").unwrap();
-    let options = ["--mem=64", "--net:service=tap0"];
-    let mut guest = Guest::boot(&tender, &options, &image, &[]).unwrap();
+    let (_network, mut guest) = testbed::boot("bulk", &["--mem=64"], &[]).unwrap();
     guest.wait_for(SocketAddr::new([10, 0, 0, 2].into(), 5001)).unwrap();
 
     let mut sink = connect(5001);
@@ -39,8 +36,9 @@ fn the_sink_counts_and_the_source_sends_without_copies() {
     source.read_to_end(&mut got).unwrap();
     assert!(got.len() == LEN && got.iter().all(|b| *b == b'z'));
 
-    std::thread::sleep(Duration::from_millis(50));
-    let stats = guest.stats().unwrap();
+    let all =
+        |stats: &Value| stats["guest"]["tcp_bytes_out"].as_u64().is_some_and(|n| n >= LEN as u64);
+    let stats = guest.stats_until(all).unwrap();
     assert_eq!(stats["guest"]["payload_bytes_copied"], 0, "{stats}");
     // What comes in lies in large buffers: small ones hold less than 2 KiB each.
     let count = |name: &str| stats[name].as_u64().unwrap();

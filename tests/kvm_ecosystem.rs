@@ -75,8 +75,7 @@ fn crates_from_elsewhere_run_unchanged() {
     testbed::cargo_in(&project, &["image", "--locked"]).unwrap();
     let image = project.join("target/ecosystem.hvt");
     let tender = testbed::tender().unwrap();
-    let network = Network::enter().unwrap();
-    network.tap("tap0", "10.0.0.1/24").unwrap();
+    let _network = Network::with_tap().unwrap();
     let (web, tls) = (web_server().to_string(), "10.0.0.1:4433");
     let _tls_server = TlsServer::start(tls);
     let options = ["--mem=32", "--net:service=tap0"];

@@ -16,11 +16,8 @@ fn boot(io: &str) -> (Network, Guest) {
 }
 
 fn boot_with(options: &[&str], args: &[&str]) -> (Network, Guest) {
-    let (tender, image) = (testbed::tender().unwrap(), testbed::image("inetd").unwrap());
-    let network = Network::enter().unwrap();
-    network.tap("tap0", "10.0.0.1/24").unwrap();
-    let options = [&["--mem=64", "--net:service=tap0"], options].concat();
-    let mut guest = Guest::boot(&tender, &options, &image, args).unwrap();
+    let options = [&["--mem=64"], options].concat();
+    let (network, mut guest) = testbed::boot("inetd", &options, args).unwrap();
     guest.wait_for(SocketAddr::new(GUEST, 7)).unwrap();
     (network, guest)
 }

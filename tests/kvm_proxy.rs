@@ -10,8 +10,7 @@ use testbed::{Guest, Network, need};
 const LEN: usize = 32 << 20;
 
 fn networks() -> Network {
-    let network = Network::enter().unwrap();
-    network.tap("tap0", "10.0.0.1/24").unwrap();
+    let network = Network::with_tap().unwrap();
     network.tap("tap1", "10.1.0.1/24").unwrap();
     network
 }

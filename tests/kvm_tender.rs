@@ -22,12 +22,7 @@ fn folder(name: &str) -> PathBuf {
 }
 
 fn boot(options: &[&str]) -> (Network, Guest) {
-    let (tender, image) = (testbed::tender().unwrap(), testbed::image("echo").unwrap());
-    let network = Network::enter().unwrap();
-    network.tap("tap0", "10.0.0.1/24").unwrap();
-    let all = [&["--mem=16", "--net:service=tap0"], options].concat();
-    let guest = Guest::boot(&tender, &all, &image, &[]).unwrap();
-    (network, guest)
+    testbed::boot("echo", &[&["--mem=16"], options].concat(), &[]).unwrap()
 }
 
 fn echo(stream: &mut TcpStream, data: &[u8]) {
@@ -132,8 +127,7 @@ fn a_crash_names_the_calls_and_leaves_a_core_file() {
     need!(testbed::kvm(), testbed::taps(), testbed::tool("nm"));
     let dir = folder("crash");
     let image = broken_image(&dir, "Board>::net");
-    let network = Network::enter().unwrap();
-    network.tap("tap0", "10.0.0.1/24").unwrap();
+    let _network = Network::with_tap().unwrap();
     let core = format!("--dumpcore={}", dir.display());
     let options = ["--mem=16", "--net:service=tap0", &core];
     let guest = Guest::boot(&testbed::tender().unwrap(), &options, &image, &[]).unwrap();

@@ -6,12 +6,12 @@ use std::{
     io::{Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     sync::mpsc,
     thread,
     time::Duration,
 };
-use testbed::{Guest, Impairment, Network, Relay, need, tool};
+use testbed::{Capture, Guest, Impairment, Network, Relay, need, tool};
 
 const LEN: usize = 4 << 20;
 
@@ -21,8 +21,8 @@ fn lossy() -> Impairment {
 }
 
 /// A capture of an interface of this thread's namespace.
-struct Capture {
-    tcpdump: Child,
+struct Segments {
+    capture: Capture,
     file: PathBuf,
 }
 
@@ -44,28 +44,14 @@ const ACK: u16 = 16;
 const ECE: u16 = 64;
 const CWR: u16 = 128;
 
-impl Capture {
-    fn start(interface: &str, name: &str) -> Capture {
+impl Segments {
+    fn start(interface: &str, name: &str) -> Segments {
         let file = std::env::temp_dir().join(format!("zerohop-{}-{name}", std::process::id()));
-        let tcpdump = Command::new("tcpdump")
-            .args(["-i", interface, "-s", "120", "-U", "-Z", "root", "-w"])
-            .arg(&file)
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        for _ in 0..500 {
-            if file.metadata().is_ok_and(|m| m.len() > 0) {
-                break;
-            }
-            thread::sleep(Duration::from_millis(10));
-        }
-        Capture { tcpdump, file }
+        Segments { capture: Capture::file(interface, "tcp", &file).unwrap(), file }
     }
 
-    fn end(mut self, ours: &str) -> Vec<Seen> {
-        thread::sleep(Duration::from_millis(300));
-        let _ = self.tcpdump.kill();
-        let _ = self.tcpdump.wait();
+    fn end(self, ours: &str) -> Vec<Seen> {
+        self.capture.end();
         let fields = [
             "ip.src",
             "tcp.flags",
@@ -182,7 +168,7 @@ fn linux_as_client_negotiates_and_uses_sack_timestamps_scale_and_ecn() {
     let network = near("10.0.0.1/24");
     let ends = ((network.namespace().unwrap(), "relay0"), (told.recv().unwrap(), "relay0"));
     let relay = Relay::start(ends.0, ends.1, [lossy(); 2], 7).unwrap();
-    let capture = Capture::start("relay0", "server");
+    let capture = Segments::start("relay0", "server");
 
     let mut sink = connect(SocketAddr::new([10, 0, 0, 2].into(), 5001));
     sink.write_all(&pattern()).unwrap();
@@ -234,7 +220,7 @@ fn linux_as_server_negotiates_and_uses_sack_timestamps_scale_and_ecn() {
     let network = near("10.1.0.1/24");
     let ends = ((network.namespace().unwrap(), "relay0"), (told.recv().unwrap(), "relay0"));
     let relay = Relay::start(ends.0, ends.1, [lossy(); 2], 8).unwrap();
-    let capture = Capture::start("relay0", "client");
+    let capture = Segments::start("relay0", "client");
     let listener = TcpListener::bind("10.1.0.1:9000").unwrap();
     ready.send(()).unwrap();
     let (mut stream, _) = listener.accept().unwrap();

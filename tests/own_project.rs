@@ -74,9 +74,7 @@ fn greets(mut guest: Guest) {
 }
 
 fn network() -> Network {
-    let network = Network::enter().unwrap();
-    network.tap("tap0", "10.0.0.1/24").unwrap();
-    network
+    Network::with_tap().unwrap()
 }
 
 fn size(image: &Path) -> u64 {

@@ -3,12 +3,12 @@
 use std::{
     io::Read,
     net::{SocketAddr, TcpStream, UdpSocket},
-    process::{Child, Command, Stdio},
+    process::Command,
     time::{Duration, Instant},
 };
-use testbed::{Guest, Network, need, tool};
+use testbed::{Capture, Guest, Network, need, tool};
 
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(20);
 
 fn at(port: u16) -> SocketAddr {
     format!("10.0.0.2:{port}").parse().unwrap()
@@ -21,8 +21,7 @@ fn start(tap: &str, args: &[&str]) -> Guest {
 }
 
 fn serve(args: &[&str]) -> (Network, Guest) {
-    let network = Network::enter().unwrap();
-    network.tap("tap0", "10.0.0.1/24").unwrap();
+    let network = Network::with_tap().unwrap();
     let mut guest = start("tap0", args);
     guest.wait_for(at(7)).unwrap();
     (network, guest)
@@ -33,38 +32,6 @@ fn run(program: &str, args: &[&str]) -> (bool, String) {
     let output = Command::new(program).args(args).output().unwrap();
     let text = [output.stdout, output.stderr].concat();
     (output.status.success(), String::from_utf8_lossy(&text).into_owned())
-}
-
-/// A capture that prints a line for each packet.
-struct Capture(Child);
-
-impl Capture {
-    fn start(filter: &str) -> Capture {
-        let mut child = Command::new("tcpdump")
-            .args(["-n", "-l", "-i", "tap0", filter])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        // It says when it listens.
-        let mut byte = [0];
-        let mut said = String::new();
-        while !said.contains("listening on") {
-            child.stderr.as_mut().unwrap().read_exact(&mut byte).unwrap();
-            said.push(char::from(byte[0]));
-        }
-        Capture(child)
-    }
-
-    fn stop(mut self) -> String {
-        std::thread::sleep(Duration::from_millis(300));
-        let pid = self.0.id().to_string();
-        run("kill", &["-INT", &pid]);
-        let mut text = String::new();
-        self.0.stdout.take().unwrap().read_to_string(&mut text).unwrap();
-        self.0.wait().unwrap();
-        text
-    }
 }
 
 #[test]
@@ -81,7 +48,7 @@ fn ping_of_any_size_is_answered() {
 fn arping_finds_our_address_and_no_other() {
     need!(testbed::taps(), tool("arping"));
     let (_network, _guest) = serve(&[]);
-    let (found, said) = run("arping", &["-c", "2", "-I", "tap0", "10.0.0.2"]);
+    let (found, said) = run("arping", &["-c", "2", "-w", "20", "-I", "tap0", "10.0.0.2"]);
     assert!(found && said.contains("Received 2 response"), "{said}");
     // A duplicate address detection finds it taken.
     let (free, said) = run("arping", &["-D", "-c", "1", "-w", "2", "-I", "tap0", "10.0.0.2"]);
@@ -182,17 +149,17 @@ fn closed_port_refuses_datagrams() {
 #[test]
 fn address_is_announced_at_start() {
     need!(testbed::taps(), tool("tcpdump"));
-    let network = Network::enter().unwrap();
-    network.tap("tap0", "10.0.0.1/24").unwrap();
+    let _network = Network::with_tap().unwrap();
     testbed::example("inetd").unwrap();
-    let capture = Capture::start("arp");
+    let capture = Capture::lines("tap0", "arp").unwrap();
     let mut guest = start("tap0", &[]);
     guest.wait_for(at(7)).unwrap();
-    std::thread::sleep(Duration::from_millis(2500));
-    let seen = capture.stop();
-    let announced = seen.matches("Announcement 10.0.0.2").count()
-        + seen.matches("who-has 10.0.0.2 tell 10.0.0.2").count();
-    assert_eq!(announced, 2, "{seen}");
+    let announced = |seen: &str| {
+        seen.matches("Announcement 10.0.0.2").count()
+            + seen.matches("who-has 10.0.0.2 tell 10.0.0.2").count()
+    };
+    let seen = capture.until(|seen| announced(seen) >= 2);
+    assert_eq!(announced(&seen), 2, "{seen}");
 }
 
 #[test]
@@ -220,11 +187,10 @@ fn two_services_with_one_address_notice() {
 #[test]
 fn group_is_reported_and_heard() {
     need!(testbed::taps(), tool("tcpdump"));
-    let network = Network::enter().unwrap();
-    network.tap("tap0", "10.0.0.1/24").unwrap();
+    let network = Network::with_tap().unwrap();
     network.ip(&["route", "add", "224.0.0.0/4", "dev", "tap0"]).unwrap();
     testbed::example("inetd").unwrap();
-    let capture = Capture::start("igmp");
+    let capture = Capture::lines("tap0", "igmp").unwrap();
     let mut guest = start("tap0", &["--", "239.1.2.3"]);
     guest.wait_for(at(7)).unwrap();
     let socket = UdpSocket::bind("10.0.0.1:0").unwrap();
@@ -237,10 +203,9 @@ fn group_is_reported_and_heard() {
     socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
     socket.send_to(b"hello", "239.1.2.4:7").unwrap();
     assert!(socket.recv_from(&mut back).is_err());
-    std::thread::sleep(Duration::from_millis(1200));
-    let seen = capture.stop();
-    let ours = seen.lines().filter(|line| line.contains("10.0.0.2 > 224.0.0.22: igmp v3 report"));
-    assert_eq!(ours.count(), 2, "{seen}");
+    let reports = |seen: &str| seen.matches("10.0.0.2 > 224.0.0.22: igmp v3 report").count();
+    let seen = capture.until(|seen| reports(seen) >= 2);
+    assert_eq!(reports(&seen), 2, "{seen}");
 }
 
 /// A host behind this one, on a link with a smaller MTU; `there` runs on it.

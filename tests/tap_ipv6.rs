@@ -8,7 +8,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
-use testbed::{Guest, Network, need, tool};
+use testbed::{Capture, Guest, Network, need, tool};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -23,8 +23,7 @@ interface tap0 {
 
 /// A namespace whose host is a router at fd00:1::1, with fd00:9::1 behind it.
 fn link() -> Network {
-    let network = Network::enter().unwrap();
-    network.tap("tap0", "10.0.0.1/24").unwrap();
+    let network = Network::with_tap().unwrap();
     network.ip(&["addr", "add", "fd00:1::1/64", "dev", "tap0", "nodad"]).unwrap();
     network.ip(&["addr", "add", "fd00:9::1/128", "dev", "lo"]).unwrap();
     network
@@ -191,12 +190,8 @@ fn a_capture_holds_no_malformed_packet_and_no_wrong_checksum() {
     need!(testbed::taps(), tool("radvd"), tool("tcpdump"), tool("tshark"), tool("ping"));
     let network = link();
     let file = std::env::temp_dir().join(format!("zerohop-ipv6-{}.pcap", std::process::id()));
+    let capture = Capture::file("tap0", "ip6", &file).unwrap();
     let file = file.display().to_string();
-    let mut tcpdump = Command::new("tcpdump")
-        .args(["-U", "-i", "tap0", "-w", &file, "ip6"])
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
     let router = radvd(&network);
     let guest = serve(&["--ipv6=slaac"]);
     let own = address(&guest, "fd00:1:").to_string();
@@ -204,10 +199,7 @@ fn a_capture_holds_no_malformed_packet_and_no_wrong_checksum() {
     ping(&["ff02::1%tap0"]);
     drop(router);
     drop(guest);
-    // What the kernel holds for it for a while is not read after the signal.
-    std::thread::sleep(Duration::from_millis(1500));
-    run("kill", &["-INT", &tcpdump.id().to_string()]);
-    tcpdump.wait().unwrap();
+    capture.end();
     let count = |filter: &str| {
         let (read, said) =
             run("tshark", &["-n", "-r", &file, "-Y", filter, "-T", "fields", "-e", "frame.number"]);

@@ -1,5 +1,6 @@
 //! A service that runs: as a guest under the tender, or as a process on a tap.
 
+use crate::{Network, PATIENCE, image, tender};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -17,9 +18,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long anything may take before it counts as broken.
-const PATIENCE: Duration = Duration::from_secs(20);
-
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
 /// A running service; killed when it is dropped.
@@ -36,6 +34,18 @@ pub struct Ended {
     pub code: Option<i32>,
     /// All that it printed, on both streams.
     pub output: String,
+}
+
+/// Boots the image of example `name` on a network of its own, as [`Network::with_tap`] makes it.
+///
+/// # Errors
+/// What cannot be built, made or started.
+pub fn boot(name: &str, options: &[&str], args: &[&str]) -> Result<(Network, Guest), String> {
+    let (tender, image) = (tender()?, image(name)?);
+    let network = Network::with_tap()?;
+    let options = [&["--net:service=tap0"], options].concat();
+    let guest = Guest::boot(&tender, &options, &image, args)?;
+    Ok((network, guest))
 }
 
 impl Guest {
@@ -108,7 +118,9 @@ impl Guest {
     pub fn wait_for(&mut self, service: SocketAddr) -> Result<TcpStream, String> {
         let started = Instant::now();
         while started.elapsed() < PATIENCE {
-            if let Ok(stream) = TcpStream::connect_timeout(&service, Duration::from_millis(20)) {
+            // Soon at first; on a busy machine an answer takes longer.
+            let limit = (started.elapsed() / 8).max(Duration::from_millis(20));
+            if let Ok(stream) = TcpStream::connect_timeout(&service, limit) {
                 return Ok(stream);
             }
             if self.child.try_wait().is_ok_and(|status| status.is_some()) {
@@ -118,6 +130,24 @@ impl Guest {
             std::thread::sleep(Duration::from_millis(5));
         }
         Err(format!("no answer at {service}: {}", self.output()))
+    }
+
+    /// Waits until it has printed `text`; all that it printed.
+    ///
+    /// # Errors
+    /// When it does not in time, with what it printed.
+    pub fn wait_for_output(&self, text: &str) -> Result<String, String> {
+        let started = Instant::now();
+        loop {
+            let output = self.output();
+            if output.contains(text) {
+                return Ok(output);
+            }
+            if started.elapsed() > PATIENCE {
+                return Err(format!("no {text:?} in: {output}"));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     fn signal(&self, signal: Signal) {
@@ -142,6 +172,22 @@ impl Guest {
             std::thread::sleep(Duration::from_millis(2));
         }
         Err("the tender wrote no statistics".into())
+    }
+
+    /// The tender's statistics once they are as `expected`, or in the end as they are: a guest
+    /// publishes its counters when it goes to sleep.
+    ///
+    /// # Errors
+    /// When the tender does not write them.
+    pub fn stats_until(&self, expected: impl Fn(&Value) -> bool) -> Result<Value, String> {
+        let started = Instant::now();
+        loop {
+            let stats = self.stats()?;
+            if expected(&stats) || started.elapsed() > PATIENCE {
+                return Ok(stats);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Asks it to end by SIGTERM, and waits until it has.

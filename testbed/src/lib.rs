@@ -2,12 +2,14 @@
 #![forbid(unsafe_code)]
 
 mod build;
+mod capture;
 mod guest;
 mod network;
 mod relay;
 
 pub use build::{cargo_in, example, image, tender};
-pub use guest::{Ended, Guest};
+pub use capture::Capture;
+pub use guest::{Ended, Guest, boot};
 pub use network::Network;
 pub use relay::{Counts, Impairment, Relay};
 
@@ -15,7 +17,11 @@ use std::{
     fs::File,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
+
+/// How long anything may take before it counts as broken.
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The workspace's folder.
 pub fn root() -> PathBuf {

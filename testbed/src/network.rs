@@ -36,6 +36,16 @@ impl Network {
         Ok(network)
     }
 
+    /// The same with a tap `tap0`, where the host is 10.0.0.1.
+    ///
+    /// # Errors
+    /// A missing permission or tool.
+    pub fn with_tap() -> Result<Network, String> {
+        let network = Network::enter()?;
+        network.tap("tap0", "10.0.0.1/24")?;
+        Ok(network)
+    }
+
     /// Moves the process, which must have one thread, into fresh user and network namespaces when
     /// it is not root's.
     ///

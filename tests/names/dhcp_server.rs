@@ -50,7 +50,7 @@ impl Server {
 }
 
 fn serve(socket: &UdpSocket, manners: Manners, asked: &Sender<Asked>) {
-    let mut next = 76;
+    let (mut next, mut offered) = (76, false);
     let mut buffer = [0; 1500];
     while let Ok((len, from)) = socket.recv_from(&mut buffer) {
         let message = &buffer[..len];
@@ -68,10 +68,15 @@ fn serve(socket: &UdpSocket, manners: Manners, asked: &Sender<Asked>) {
         }
         let (answer, address) = match what {
             Asked::Discover => {
-                next += 1;
+                // A question that is repeated has the same answer.
+                next += u8::from(!offered);
+                offered = true;
                 (2, Ipv4Addr::new(10, 0, 0, next))
             }
-            Asked::Request => (5, Ipv4Addr::new(10, 0, 0, next)),
+            Asked::Request => {
+                offered = false;
+                (5, Ipv4Addr::new(10, 0, 0, next))
+            }
             Asked::Extend(_) if manners.extends => (5, client),
             Asked::Extend(_) | Asked::Decline => continue,
         };

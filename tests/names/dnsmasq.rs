@@ -1,6 +1,6 @@
 //! dnsmasq on the host's side.
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 use testbed::Guest;
 
 /// A running dnsmasq.
@@ -34,9 +34,7 @@ impl Dnsmasq {
         ];
         let program = Path::new("dnsmasq");
         let process = Guest::process(program, &[&usual[..], options].concat()).unwrap();
-        std::thread::sleep(Duration::from_millis(200));
-        let said = process.output();
-        assert!(said.contains("started"), "{said}");
+        process.wait_for_output("started").unwrap();
         Dnsmasq { process, leases }
     }
 

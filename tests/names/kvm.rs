@@ -3,7 +3,6 @@
 use crate::{connect::web, dnsmasq::Dnsmasq, leased, network};
 use std::{
     io::{Read, Write},
-    net::TcpStream,
     time::Duration,
 };
 use testbed::{Guest, kvm, need, taps, tool};
@@ -18,17 +17,17 @@ fn a_unikernel_leases_its_address() {
     need!(kvm(), taps(), tool("dnsmasq"));
     let _network = network();
     let dnsmasq = Dnsmasq::start(&["--dhcp-range=10.0.0.50,10.0.0.60,255.255.255.0,2m"]);
-    let guest = boot("echo", &["--dhcp"]);
+    let mut guest = boot("echo", &["--dhcp"]);
     let service = leased(&guest, 1);
-    std::thread::sleep(Duration::from_millis(50));
-    let mut stream = TcpStream::connect_timeout(&service, Duration::from_secs(2)).unwrap();
+    let mut stream = guest.wait_for(service).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     stream.write_all(b"an echo").unwrap();
     let mut back = [0; 7];
     stream.read_exact(&mut back).unwrap();
     assert_eq!(&back, b"an echo");
     assert!(dnsmasq.leased().contains(&service.ip().to_string()));
-    assert_eq!(guest.stats().unwrap()["guest"]["dhcp_leases"], 1);
+    let stats = guest.stats_until(|stats| stats["guest"]["dhcp_leases"] == 1).unwrap();
+    assert_eq!(stats["guest"]["dhcp_leases"], 1);
 }
 
 #[test]

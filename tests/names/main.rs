@@ -13,34 +13,16 @@ use std::{
     path::PathBuf,
     time::{Duration, Instant},
 };
-use testbed::{Guest, Network};
-
-/// How long anything may take before it counts as broken.
-const PATIENCE: Duration = Duration::from_secs(25);
+use testbed::{Guest, Network, PATIENCE};
 
 fn network() -> Network {
-    let network = Network::enter().unwrap();
-    network.tap("tap0", "10.0.0.1/24").unwrap();
-    network
+    Network::with_tap().unwrap()
 }
 
 /// Example `name` as a process on the tap.
 fn process(name: &str, args: &[&str]) -> Guest {
     let program: PathBuf = testbed::example(name).unwrap();
     Guest::process(&program, &[&["--tap=tap0"], args].concat()).unwrap()
-}
-
-/// Waits until `guest` has printed `text`; what it printed.
-fn wait_for_output(guest: &Guest, text: &str) -> String {
-    let started = Instant::now();
-    loop {
-        let output = guest.output();
-        if output.contains(text) {
-            return output;
-        }
-        assert!(started.elapsed() < PATIENCE, "no {text:?} in: {output}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 /// The addresses that `output` tells of as leased, in order.
