@@ -38,6 +38,14 @@ impl Samples {
     }
 }
 
+/// RFC 2883, section 4: a first block below the cumulative ACK, or inside the second.
+fn reports_duplicate(blocks: &[(SeqNum, SeqNum)], ack: SeqNum) -> bool {
+    let inside = |(start, end)| {
+        blocks.get(1).is_some_and(|second: &(SeqNum, SeqNum)| second.0 <= start && end <= second.1)
+    };
+    blocks.first().is_some_and(|&first| first.0 < ack || inside(first))
+}
+
 impl Conn {
     pub(crate) fn process_ack(&mut self, cx: &mut Core, seg: &Segment) -> Verdict {
         // RFC 5961, 5.2: SND.UNA - MAX.SND.WND <= SEG.ACK <= SND.NXT, else a challenge ACK.
@@ -61,6 +69,9 @@ impl Conn {
         if self.board.is_empty() {
             if was_shut && self.snd_wnd > 0 {
                 self.rtt.backoff = 0;
+            }
+            if let Some((start, end)) = self.duplicate(seg) {
+                self.on_late_duplicate(cx, start, end);
             }
             if self.unsent() > 0 {
                 self.choose_rtx(cx);
@@ -209,17 +220,12 @@ impl Conn {
         progress: &mut Progress,
     ) {
         let blocks = seg.options.sack.as_slice();
-        let first = blocks[0];
-        // RFC 2883, section 4: a first block below the cumulative ACK, or inside the second.
-        let dsack = first.0 < seg.ack
-            || blocks.get(1).is_some_and(|second| second.0 <= first.0 && first.1 <= second.1);
+        let dsack = reports_duplicate(blocks, seg.ack);
         let mut valid = crate::wire::tcp::SackBlocks::default();
         let (una, nxt) = (self.snd_una.max(seg.ack), self.snd_nxt);
         for (i, &(start, end)) in blocks.iter().enumerate() {
             if i == 0 && dsack {
-                // It is of use only if it is about what was sent not too long ago.
-                let sane = start < end && end <= nxt && end - start <= self.max_snd_wnd;
-                if sane {
+                if self.is_of_use(start, end) {
                     progress.dsack = true;
                     self.on_duplicate_sack(start, end);
                 }
@@ -240,6 +246,19 @@ impl Conn {
                 samples.newest = Some(now.nanos_since(sent.sent_at));
             }
         });
+    }
+
+    /// Whether a duplicate is about what was sent not too long ago.
+    fn is_of_use(&self, start: SeqNum, end: SeqNum) -> bool {
+        start < end && end <= self.snd_nxt && end - start <= self.max_snd_wnd
+    }
+
+    /// The duplicate that a segment reports.
+    fn duplicate(&self, seg: &Segment) -> Option<(SeqNum, SeqNum)> {
+        let blocks = seg.options.sack.as_slice();
+        let &(start, end) = blocks.first()?;
+        let told = self.sack_ok && reports_duplicate(blocks, seg.ack);
+        (told && self.is_of_use(start, end)).then_some((start, end))
     }
 
     pub(super) fn take_cumulative(

@@ -2,7 +2,13 @@
 //! NewReno without SACK (RFC 6582), and the undoing of spurious reductions (RFC 3522, RFC 3708).
 
 use super::{
-    cc::Control, conn::Conn, core::Core, rack::Rack, rate::Sampler, scoreboard::Mark, timers::NEVER,
+    cc::{Control, initial_window},
+    conn::Conn,
+    core::Core,
+    rack::Rack,
+    rate::Sampler,
+    scoreboard::Mark,
+    timers::NEVER,
 };
 use crate::{time::Duration, wire::tcp::SeqNum};
 
@@ -250,7 +256,9 @@ impl Conn {
         if first {
             self.window.ssthresh = self.controller.on_congestion(&self.window, flight, cx.now);
         }
-        let drained = flight - self.flight();
+        // An application that paused has let it drain, not a batch of ACKs.
+        let paused = self.delivery.app_limited != 0;
+        let drained = if paused { 0 } else { flight - self.flight() };
         let r = &mut self.recovery;
         r.phase = phase;
         r.point = self.snd_nxt;
@@ -270,12 +278,21 @@ impl Conn {
         self.flight().max(most)
     }
 
+    /// The window that a recovery leaves: the threshold, but no more than was in flight lately, or
+    /// than what may follow a pause. What waits for it would be a burst (RFC 6582, 3.2, step 3).
+    fn used_window(&self) -> u32 {
+        let used = self.round_flight[0].max(self.round_flight[1]).max(self.flight());
+        self.window.ssthresh.min(used.max(initial_window(self.mss)))
+    }
+
     /// Before a recovery: what it takes to undo it. What an ECN echo took stays taken.
     fn remember(&mut self) {
         let stays = self.recovery.phase == Phase::Reduced && !self.controller.owns_recovery();
         let r = &mut self.recovery;
         r.prior = (!stays).then_some((self.window.cwnd, self.window.ssthresh));
-        r.undo_resent = 0;
+        // A copy that is on its way may be answered by a D-SACK as well.
+        let probe = if r.tlp_end.is_some() && r.tlp_resent { self.mss } else { 0 };
+        r.undo_resent = self.board.resent() + probe;
         r.undo_from = self.snd_una;
         r.undo_rounds = UNDO_ROUNDS;
         // An ACK of what an earlier recovery sent again says nothing about this one.
@@ -319,7 +336,7 @@ impl Conn {
             Phase::Open => return,
             Phase::Loss => {}
             Phase::Recovery | Phase::Reduced if self.controller.owns_recovery() => {}
-            Phase::Recovery | Phase::Reduced => self.window.cwnd = self.window.ssthresh,
+            Phase::Recovery | Phase::Reduced => self.window.cwnd = self.used_window(),
         }
         self.open();
     }
@@ -352,6 +369,16 @@ impl Conn {
         if start >= r.undo_from {
             r.undo_resent = r.undo_resent.saturating_sub(end - start);
         }
+    }
+
+    /// RFC 2883: the same once everything is acknowledged. It may tell that the last reduction, or
+    /// a tail loss probe, was for nothing.
+    pub(crate) fn on_late_duplicate(&mut self, cx: &mut Core, start: SeqNum, end: SeqNum) {
+        self.on_duplicate_sack(start, end);
+        self.recovery.rack.on_round(true, self.snd_una, self.snd_nxt);
+        let progress = Progress { dsack: true, ..Progress::default() };
+        self.judge_probe(cx, &progress);
+        self.try_undo(cx, &progress);
     }
 
     /// Takes the reduction back when all retransmissions prove to have been for nothing: by the

@@ -106,6 +106,19 @@ fn timestamp_of_the_first_unacknowledged_segment_is_echoed() {
 }
 
 #[test]
+fn timestamp_of_a_segment_behind_a_hole_is_not_echoed() {
+    let (mut t, _) = with_timestamps();
+    // RFC 7323, 4.3: the one that brought the edge here counts.
+    inject!(t, ACK, seq = 1, ack = 1, len = 100, win = 1000, ts = Some((1010, 0)));
+    t.pass(Duration::from_millis(50));
+    assert_eq!(expect!(t, ACK, ack = 101).ts.unwrap().1, 1010);
+    inject!(t, ACK, seq = 201, ack = 1, len = 100, win = 1000, ts = Some((1020, 0)));
+    assert_eq!(expect!(t, ACK, ack = 101).ts.unwrap().1, 1010);
+    inject!(t, ACK, seq = 101, ack = 1, len = 100, win = 1000, ts = Some((1030, 0)));
+    assert_eq!(expect!(t, ACK, ack = 301).ts.unwrap().1, 1030);
+}
+
+#[test]
 fn timestamps_take_their_room_off_the_segment() {
     let (mut t, id) = with_timestamps();
     t.write(id, 5000);

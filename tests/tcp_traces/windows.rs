@@ -4,7 +4,7 @@ use crate::tcp_support::trace::{Seg, Trace};
 use crate::{expect, inject};
 use zerohop::{
     Slice,
-    tcp::{Config, ConnId, Event, ListenOptions, Options, Read},
+    tcp::{Config, ConnId, Error, Event, ListenOptions, Options, Read, State},
     time::Duration,
     wire::tcp::Flags,
 };
@@ -131,6 +131,18 @@ fn zero_window_is_probed_for_ever_while_it_is_acknowledged() {
 }
 
 #[test]
+fn zero_window_of_a_silent_peer_is_given_up_in_the_end() {
+    // RFC 9293, 3.8.3: R2, as for any data.
+    let (mut t, id) = Trace::established();
+    inject!(t, ACK, seq = 1, ack = 1, win = 0);
+    t.write(id, 3000);
+    t.pass(Duration::from_secs(100));
+    assert_eq!(t.tcp.info(id).unwrap().state, State::Established);
+    t.pass(Duration::from_secs(1200));
+    assert_eq!(t.tcp.read(id, 1).unwrap_err(), Error::TimedOut);
+}
+
+#[test]
 fn probe_interval_backs_off_from_the_rto() {
     let (mut t, id) = Trace::established();
     inject!(t, ACK, seq = 1, ack = 1, win = 0);
@@ -180,6 +192,29 @@ fn right_edge_never_moves_back() {
     assert_eq!(t.read(id, 1), 8000);
     let update = expect!(t, ACK, ack = 8001);
     assert!(update.win >= 4000, "{update:?}");
+}
+
+#[test]
+fn scaled_right_edge_never_moves_back() {
+    // RFC 7323, 2.4: what is left of a window is seldom a multiple of its unit.
+    let options = Options { receive_buffer: Some(1 << 20), ..Options::default() };
+    let listen = ListenOptions { socket: Some(options), ..ListenOptions::default() };
+    let mut t = Trace::listening_with(Config::default(), listen);
+    t.inject(&Seg { ws: Some(2), ..Trace::syn() });
+    let scale = expect!(t, SYN | ACK).ws.unwrap();
+    assert!(scale > 3);
+    inject!(t, ACK, seq = 1, ack = 1, win = 1000);
+    let (mut edge, mut seq) = (0, 1);
+    for _ in 0..60 {
+        inject!(t, ACK, seq = seq, ack = 1, len = 997, win = 1000);
+        seq += 997;
+        t.pass(Duration::from_millis(50));
+        while let Some(ack) = t.take_sent() {
+            let new = ack.ack + (u32::from(ack.win) << scale);
+            assert!(new >= edge, "{new} < {edge}");
+            edge = new;
+        }
+    }
 }
 
 #[test]
