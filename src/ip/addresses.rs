@@ -184,6 +184,11 @@ impl Addresses {
         address.is_broadcast() || self.broadcast4.contains(&address)
     }
 
+    /// Whether `address` is of no single host: a group's, or a broadcast address.
+    pub(crate) fn is_of_many(&self, address: IpAddr) -> bool {
+        address.is_multicast() || matches!(address, IpAddr::V4(a) if self.is_broadcast(a))
+    }
+
     /// Whether an IPv4 address of ours has `address` in its network.
     pub(crate) fn is_neighbor4(&self, address: Ipv4Addr) -> bool {
         self.list.iter().any(|a| a.is_assigned() && a.cidr.contains(address.into()))

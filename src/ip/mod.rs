@@ -24,7 +24,7 @@ pub(crate) use conflict::{Action, Conflicts, Heard, Pace};
 pub(crate) use destinations::sort as sort_destinations;
 pub use error::{IcmpError, IcmpErrorKind};
 pub(crate) use groups::{Groups, group_mac};
-pub use network::{Ecn, Flow, Incoming, Network, Outgoing, Path, SendError, Unreachable};
+pub use network::{Ecn, Flow, Incoming, Network, NoPath, Outgoing, Path, SendError};
 pub(crate) use output::{Ip, Output};
 pub(crate) use pmtu::{MIN_V4, lower_plateau};
 pub(crate) use routes::Routes;

@@ -97,7 +97,12 @@ pub struct Path {
 
 /// There is no way to a destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unreachable;
+pub enum NoPath {
+    /// No route or source address fits.
+    Unreachable,
+    /// The source address that was asked for is not ours, or not yet, or not any more.
+    NotOurs,
+}
 
 /// A packet was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,11 +134,12 @@ pub trait Network {
         0
     }
 
-    /// The way to `remote`, from `local` if that is given and ours.
+    /// The way to `remote`, from `local` if that is given; a group or a broadcast address there
+    /// stands for any of ours.
     ///
     /// # Errors
-    /// [`Unreachable`] when no route or source address fits.
-    fn path(&self, local: Option<IpAddr>, remote: IpAddr) -> Result<Path, Unreachable>;
+    /// [`NoPath`]
+    fn path(&self, local: Option<IpAddr>, remote: IpAddr) -> Result<Path, NoPath>;
 
     /// Sends one packet: `head` starts with the transport header (payload bytes may follow in it),
     /// `payload` of `len` bytes goes behind it by reference. The network prepends its headers in `head`'s

@@ -1,7 +1,7 @@
 //! Sending: the [`Network`] that transports build on.
 
 use super::{
-    Addresses, Conflicts, Flow, Groups, Network, Outgoing, Path, Routes, SendError, Unreachable,
+    Addresses, Conflicts, Flow, Groups, Network, NoPath, Outgoing, Path, Routes, SendError,
     fragment::{FRAGMENT, FRAGMENT_LEN, Fragments, Idents, complete_checksum, fragment6},
     groups::group_mac,
     pmtu::PathMtus,
@@ -547,9 +547,14 @@ impl Network for Output<'_> {
         self.ip.epoch.wrapping_add(self.ip.addresses.generation())
     }
 
-    fn path(&self, local: Option<IpAddr>, remote: IpAddr) -> Result<Path, Unreachable> {
-        let (own, _) = self.ip.route(remote).ok_or(Unreachable)?;
-        let local = local.filter(|local| self.ip.addresses.is_own(*local)).unwrap_or(own);
+    fn path(&self, local: Option<IpAddr>, remote: IpAddr) -> Result<Path, NoPath> {
+        let addresses = &self.ip.addresses;
+        let local = local.filter(|local| !addresses.is_of_many(*local));
+        if local.is_some_and(|local| !addresses.is_own(local)) {
+            return Err(NoPath::NotOurs);
+        }
+        let (own, _) = self.ip.route(remote).ok_or(NoPath::Unreachable)?;
+        let local = local.unwrap_or(own);
         Ok(Path { local, mtu: self.ip.path_mtu(remote, self.now) })
     }
 

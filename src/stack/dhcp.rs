@@ -1,6 +1,6 @@
 //! The DHCP client of a stack: what it decides is done here.
 
-use super::{Config, Stack, manage::on_link};
+use super::{Config, Stack};
 use crate::{
     dhcp::{Action, CLIENT_PORT, Client, Destination, Lease, SERVER_PORT, Stats},
     dns::Source,
@@ -192,8 +192,10 @@ impl Stack {
         // It is there since it was verified.
         let address = Address::new(lease.address, Origin::Dhcp).until(lease.expiry);
         self.ip.addresses.update(lease.ip().into(), |known| *known = address);
-        let on_link = on_link(&address);
-        for route in on_link.iter().chain(&lease.routes) {
+        if let Err(error) = self.find_link_route(&address) {
+            log::warn!("the route to the neighbours of {}: {error}", lease.address);
+        }
+        for route in &lease.routes {
             if let Err(error) = self.add_route(*route) {
                 log::warn!("the route to {} of the lease: {error}", route.prefix);
             }
@@ -206,8 +208,8 @@ impl Stack {
     fn unbind_lease(&mut self, dhcp: &mut Dhcp, now: Instant, address: Ipv4Addr) {
         log::warn!("{address}: the lease has ended, and the address with it");
         dhcp.bound = false;
-        self.remove_address(address.into());
         self.remove_routes(Origin::Dhcp);
+        self.remove_address(address.into());
         self.dns.set(Source::Dhcp, []);
         self.ip.mtu = dhcp.mtu;
         dhcp.fall_back.arm(now);

@@ -110,9 +110,7 @@ impl Stack {
 
     fn add_to_tables(&mut self, address: Address) -> Result<(), TableError> {
         self.ip.addresses.add(address)?;
-        if let Some(route) = on_link(&address)
-            && let Err(error) = self.ip.routes.add(route)
-        {
+        if let Err(error) = self.find_link_route(&address) {
             self.ip.addresses.remove(address.cidr.address);
             return Err(error);
         }
@@ -132,17 +130,23 @@ impl Stack {
             }
         }
         self.tcp.address_removed(address);
-        if let Some(route) = on_link(&removed)
-            && !self
-                .ip
-                .addresses
-                .iter()
-                .any(|a| on_link(a).is_some_and(|r| r.prefix == route.prefix))
-        {
-            self.ip.routes.remove(route.prefix, None);
-        }
+        // Of the others in its network one was added before: there is room.
+        let _ = self.find_link_route(&removed);
         self.ip.changed();
         true
+    }
+
+    /// The route to the network of `address` is that of the address in it that stays longest.
+    pub(super) fn find_link_route(&mut self, address: &Address) -> Result<(), TableError> {
+        let Some(Route { prefix, .. }) = on_link(address) else { return Ok(()) };
+        let routes = self.ip.addresses.iter().filter_map(on_link);
+        match routes.filter(|r| r.prefix == prefix).max_by_key(|route| route.valid_until) {
+            Some(route) => self.ip.routes.add(route),
+            None => {
+                self.ip.routes.remove(prefix, None);
+                Ok(())
+            }
+        }
     }
 
     /// Adds a route, or replaces that of the same prefix by the same router.
@@ -237,7 +241,7 @@ impl Stack {
 
 /// The route to an address's neighbours. RFC 5942, section 4: an address from a router says
 /// nothing about who is a neighbour.
-pub(super) fn on_link(address: &Address) -> Option<Route> {
+fn on_link(address: &Address) -> Option<Route> {
     let whole = if address.cidr.address.is_ipv4() { 32 } else { 128 };
     let advertised = matches!(address.origin, Origin::Router | Origin::Temporary);
     let usual = address.cidr.prefix < whole && !advertised;

@@ -5,6 +5,9 @@
 pub enum Error {
     /// The address and port are taken: choose others.
     AddressInUse,
+    /// The address that the socket is bound to, or is to answer from, is not ours: not verified yet,
+    /// or its lease or lifetime has ended.
+    AddressNotAvailable,
     /// Too many sockets, no buffer, or the transmit queue is full: try again later.
     Exhausted,
     /// The handle is stale.
@@ -25,6 +28,9 @@ impl core::fmt::Display for Error {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self {
             Error::AddressInUse => "the port is in use: choose another",
+            Error::AddressNotAvailable => {
+                "the socket's address is not ours now: bind to one that is, or to all"
+            }
             Error::Exhausted => "too many sockets, or no free buffer: try again later",
             Error::Closed => "the socket is closed",
             Error::NotConnected => "the socket has no peer: name a destination, or connect it",

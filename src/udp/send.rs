@@ -7,7 +7,7 @@ use super::{
 use crate::{
     PacketBuf, Slice,
     frame::Offloads,
-    ip::{Ecn, Flow, Network, Outgoing, SendError},
+    ip::{Ecn, Flow, Network, NoPath, Outgoing, SendError},
     wire::{
         checksum::Checksum,
         udp::{CHECKSUM_OFFSET, HEADER_LEN, Header, PROTOCOL},
@@ -21,7 +21,8 @@ use zerocopy::{IntoBytes, network_endian::U16};
 pub struct Target {
     /// The destination; the connected peer if there is none.
     pub to: Option<SocketAddr>,
-    /// The source address, if it is one of ours; else the network chooses.
+    /// The source address, which must be one of ours; the network chooses if there is none, or if
+    /// it is a group's or a broadcast address.
     pub from: Option<IpAddr>,
 }
 
@@ -110,12 +111,21 @@ impl Socket {
         let epoch = net.epoch();
         let known = |way: &Way| way.epoch == epoch && way.to == to && way.wanted == wanted;
         if !self.way.as_ref().is_some_and(known) {
-            let path = net.path(wanted, to.ip()).map_err(|_| Error::Unreachable)?;
+            let path = net.path(wanted, to.ip())?;
             let pseudo = Checksum::pseudo_header(path.local, to.ip(), PROTOCOL, 0);
             let flow = Flow::new(path.local, to.ip());
             self.way = Some(Way { to, wanted, flow, pseudo, epoch });
         }
         self.way.as_mut().ok_or(Error::Unreachable)
+    }
+}
+
+impl From<NoPath> for Error {
+    fn from(error: NoPath) -> Error {
+        match error {
+            NoPath::Unreachable => Error::Unreachable,
+            NoPath::NotOurs => Error::AddressNotAvailable,
+        }
     }
 }
 

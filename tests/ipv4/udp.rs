@@ -8,6 +8,7 @@ use std::{
 use zerohop::{
     Slice,
     frame::{Gso, GsoKind, RxCsum, RxMeta},
+    ip::{Address, Origin},
     udp::{Error, Target, UdpId},
     wire::MacAddr,
 };
@@ -240,7 +241,7 @@ fn answer_comes_from_the_address_that_was_asked() {
     let mut host = Host::new();
     let second = Ipv4Addr::new(10, 0, 0, 77);
     let cidr = "10.0.0.77/24".parse().unwrap();
-    let address = zerohop::ip::Address::new(cidr, zerohop::ip::Origin::Static);
+    let address = Address::new(cidr, Origin::Static);
     host.stack.add_address(host.now, address).unwrap();
     let id = host.stack.udp.bind(at("0.0.0.0:7")).unwrap();
     host.frames();
@@ -251,11 +252,51 @@ fn answer_comes_from_the_address_that_was_asked() {
         host.stack.send_udp(host.now, &mut host.tx, id, target, &asked.data).unwrap();
         assert_eq!(host.packets()[0].header.src, dst);
     }
-    // An address that has gone is no source any more.
+    // An address that has gone is no source any more, nor is another in its place.
     host.stack.remove_address(second.into());
     let target = Target { to: Some(at("10.0.0.1:4000")), from: Some(second.into()) };
-    host.stack.send_udp(host.now, &mut host.tx, id, target, &[]).unwrap();
+    let sent = host.stack.send_udp(host.now, &mut host.tx, id, target, &[]);
+    assert_eq!(sent, Err(Error::AddressNotAvailable));
+    assert!(host.packets().is_empty());
+    // A question to all is answered from an address of ours.
+    let ip = Ip { dst: Ipv4Addr::new(10, 0, 0, 255), to: MacAddr::BROADCAST, ..Ip::default() };
+    receive(&mut host, ip, (4000, 7), b"?");
+    let asked = host.stack.udp.recv(id).unwrap().unwrap();
+    let target = Target { to: Some(asked.from), from: Some(asked.local) };
+    host.stack.send_udp(host.now, &mut host.tx, id, target, &asked.data).unwrap();
     assert_eq!(host.packets()[0].header.src, OWN);
+}
+
+#[test]
+fn socket_whose_address_went_away_sends_from_no_other() {
+    let mut host = Host::new();
+    let leased = Ipv4Addr::new(10, 0, 0, 77);
+    let address = Address::new("10.0.0.77/24".parse().unwrap(), Origin::Dhcp);
+    let address = address.until(host.now + Duration::from_secs(60));
+    host.stack.add_address(host.now, address).unwrap();
+    host.frames();
+    let id = host.stack.udp.bind(at("10.0.0.77:7")).unwrap();
+    let send = |host: &mut Host| {
+        host.stack.send_udp(
+            host.now,
+            &mut host.tx,
+            id,
+            at("10.0.0.1:9"),
+            &[Slice::from_static(b"x")],
+        )
+    };
+    send(&mut host).unwrap();
+    assert_eq!(host.packets()[0].header.src, leased);
+    // The lease ends.
+    host.pass(Duration::from_secs(61));
+    host.meet(PEER, PEER_MAC);
+    assert_eq!(send(&mut host), Err(Error::AddressNotAvailable));
+    assert!(host.packets().is_empty());
+    // And when it is ours again, it is used again.
+    host.stack.add_address(host.now, Address::new(address.cidr, Origin::Dhcp)).unwrap();
+    host.frames();
+    send(&mut host).unwrap();
+    assert_eq!(host.packets()[0].header.src, leased);
 }
 
 #[test]

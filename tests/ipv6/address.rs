@@ -5,6 +5,7 @@ use zerohop::{
     ip::{Address, AddressState, Origin},
     stack::{Config, Identifiers, Ipv6},
     time::Duration,
+    udp,
     wire::{
         icmpv6::kind,
         ipv6::{ALL_NODES, ALL_ROUTERS, is_link_local, solicited_node},
@@ -111,6 +112,39 @@ fn addresses_come_and_go_at_run_time() {
     let reports = host.sent(kind::LISTENER_REPORT);
     let left = |packet: &Packet| packet.payload[16] == mld::Record::ToInclude as u8;
     assert!(reports.iter().any(left), "its group is left");
+}
+
+#[test]
+fn sockets_of_an_address_send_from_no_other() {
+    let mut host = Host::new();
+    let (own, other) = (ip("2001:db8::7"), std::net::SocketAddr::from((ip("2001:db8::1"), 9)));
+    host.stack
+        .add_address(host.now, Address::new("2001:db8::8/64".parse().unwrap(), Origin::Static))
+        .unwrap();
+    host.pass(Duration::from_secs(3));
+    host.meet(ip("2001:db8::1"), PEER_MAC);
+    let id = host.stack.udp.bind((own, 7).into()).unwrap();
+    let send = |host: &mut Host| {
+        let sent = host.stack.send_udp(host.now, &mut host.tx, id, other, &["x".into()]);
+        (sent, host.packets().pop().map(|packet| packet.header.src))
+    };
+    let gone = (Err(udp::Error::AddressNotAvailable), None);
+    assert_eq!(send(&mut host), gone, "not ours yet");
+    let address = Address::new("2001:db8::7/64".parse().unwrap(), Origin::Static);
+    let mut address = address.until(host.now + Duration::from_secs(60));
+    address.preferred_until = host.now + Duration::from_secs(30);
+    host.stack.add_address(host.now, address).unwrap();
+    host.pass(Duration::from_secs(3));
+    host.packets();
+    assert_eq!(send(&mut host), (Ok(()), Some(own)));
+    // RFC 4862, 5.5.4: a deprecated address goes on being used by what uses it.
+    host.pass(Duration::from_secs(30));
+    host.meet(ip("2001:db8::1"), PEER_MAC);
+    assert_eq!(host.state(own), Some(AddressState::Deprecated));
+    assert_eq!(send(&mut host), (Ok(()), Some(own)));
+    host.pass(Duration::from_secs(30));
+    host.meet(ip("2001:db8::1"), PEER_MAC);
+    assert_eq!(send(&mut host), gone);
 }
 
 #[test]

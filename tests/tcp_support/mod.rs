@@ -9,7 +9,7 @@ use std::{collections::VecDeque, net::IpAddr};
 use zerohop::{
     PacketBuf, Pool, PoolConfig, Slice,
     frame::{Chain, Gso, Offloads, RxCsum},
-    ip::{Ecn, Flow, Incoming, Network, Outgoing, Path, SendError, Unreachable},
+    ip::{Ecn, Flow, Incoming, Network, NoPath, Outgoing, Path, SendError},
     time::Instant,
 };
 
@@ -121,9 +121,9 @@ impl Network for TestNet {
     fn room(&self) -> usize {
         self.room
     }
-    fn path(&self, _local: Option<IpAddr>, _remote: IpAddr) -> Result<Path, Unreachable> {
+    fn path(&self, _local: Option<IpAddr>, _remote: IpAddr) -> Result<Path, NoPath> {
         if !self.reachable {
-            return Err(Unreachable);
+            return Err(NoPath::Unreachable);
         }
         Ok(Path { local: self.address, mtu: self.mtu })
     }
