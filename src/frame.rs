@@ -166,6 +166,16 @@ impl Chain {
         Some(slice)
     }
 
+    /// Takes the only slice, if it is.
+    #[inline]
+    pub(crate) fn take_lone(&mut self) -> Option<Slice> {
+        if !self.rest.is_empty() || self.len == 0 {
+            return None;
+        }
+        self.len = 0;
+        Some(core::mem::take(&mut self.first))
+    }
+
     /// Takes every slice, and hands it on.
     #[inline]
     pub(crate) fn drain(&mut self, mut each: impl FnMut(Slice)) {
@@ -401,9 +411,14 @@ impl<M> FrameQueue<M> {
     /// Takes the next frame into `chain`, whose former content is dropped.
     #[inline]
     pub fn pop_into(&mut self, chain: &mut Chain) -> Option<M> {
-        let (meta, frags) = self.pop()?;
+        let (meta, mut frags) = self.pop()?;
         chain.clear();
-        frags.for_each(|slice| chain.push(slice));
+        if let Some(first) = frags.next() {
+            chain.push(first);
+        }
+        if frags.left > 0 {
+            frags.for_each(|slice| chain.push(slice));
+        }
         Some(meta)
     }
 }

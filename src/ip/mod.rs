@@ -9,6 +9,7 @@ mod error;
 mod fragment;
 mod groups;
 pub(crate) mod icmpv6;
+mod lean;
 mod network;
 mod output;
 mod pmtu;

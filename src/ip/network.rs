@@ -156,6 +156,21 @@ pub trait Network {
         payload: impl IntoIterator<Item = Slice>,
     ) -> Result<(), SendError>;
 
+    /// [`Network::transmit`] for a packet with one slice of payload at most: most of them.
+    ///
+    /// # Errors
+    /// As there.
+    fn transmit_lean(
+        &mut self,
+        flow: &mut Flow,
+        how: Outgoing,
+        head: PacketBuf,
+        payload: Option<Slice>,
+    ) -> Result<(), SendError> {
+        let len = payload.as_ref().map_or(0, |slice| slice.len());
+        self.transmit(flow, how, head, len, payload)
+    }
+
     /// Lets a datagram of `data` leave with the packet that was sent last, if that was a datagram
     /// of the same flow and ports that the device may cut (see [`Offloads::USO`]); whether it does.
     fn join<'a>(

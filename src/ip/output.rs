@@ -29,7 +29,7 @@ const QUEUE: usize = 512;
 /// Slices of one frame behind its head: what devices take.
 pub(super) const MAX_SLICES: usize = shmring::abi::MAX_FRAGS - 1;
 /// Time to live, and hop limit until a router advertises another (RFC 1700).
-const HOP_LIMIT: u8 = 64;
+pub(super) const HOP_LIMIT: u8 = 64;
 
 /// What the internet layer keeps.
 pub(crate) struct Ip {
@@ -49,7 +49,7 @@ pub(crate) struct Ip {
     pub(crate) neighbors: Neighbors,
     pub(crate) path_mtus: PathMtus,
     pub(crate) stats: Stats,
-    idents: Idents,
+    pub(super) idents: Idents,
     train: Option<Train>,
     epoch: u32,
     /// No timer but TCP's is due before; zero when one may have been set since that was found out.
@@ -230,8 +230,7 @@ impl Output<'_> {
                 bytes[..ipv4::HEADER_LEN].copy_from_slice(&header);
             }
             (IpAddr::V6(src), IpAddr::V6(dst)) => {
-                let hop_limit = how.hop_limit.unwrap_or(self.ip.hop_limit);
-                let header = header6((src, dst), how, hop_limit, len).encode();
+                let header = self.header6((src, dst), how, len).encode();
                 bytes[..ipv6::HEADER_LEN].copy_from_slice(&header);
             }
             // Refused before.
@@ -267,11 +266,28 @@ impl Output<'_> {
         }
     }
 
+    #[inline]
+    pub(super) fn header6(
+        &self,
+        (src, dst): (Ipv6Addr, Ipv6Addr),
+        how: &Outgoing,
+        len: usize,
+    ) -> ipv6::Header {
+        ipv6::Header {
+            traffic_class: how.ecn as u8,
+            payload_len: len,
+            next_header: how.protocol,
+            hop_limit: how.hop_limit.unwrap_or(self.ip.hop_limit),
+            src,
+            dst,
+        }
+    }
+
     /// The hardware address of the next hop, or a verdict.
     #[inline(never)]
     fn resolve(&mut self, flow: &mut Flow) -> Result<Result<MacAddr, IpAddr>, SendError> {
         if let Some(mac) = self.ip.neighbors.cached(flow.cache, self.now) {
-            return Ok(Ok(mac));
+            return Ok(Ok(*mac));
         }
         if !flow.local.is_unspecified() && !self.ip.addresses.is_own(flow.local) {
             // The address has gone since.
@@ -329,7 +345,7 @@ impl Output<'_> {
             }
         };
         let mac = match self.ip.neighbors.cached(flow.cache, self.now) {
-            Some(mac) => mac,
+            Some(mac) => *mac,
             None => match self.resolve(flow)? {
                 Ok(mac) => mac,
                 Err(_) => return Ok(None),
@@ -356,6 +372,13 @@ impl Output<'_> {
             self.gather_open()?;
         }
         self.tx.finish(meta);
+        self.ended(flow, how, meta);
+        Ok(())
+    }
+
+    /// A frame was queued.
+    #[inline]
+    pub(super) fn ended(&mut self, flow: &Flow, how: &Outgoing, meta: TxMeta) {
         self.ip.train = None;
         if how.protocol == udp::PROTOCOL
             && let Some(csum) = meta.csum
@@ -363,7 +386,6 @@ impl Output<'_> {
         {
             self.begin_train(flow, csum.start.into());
         }
-        Ok(())
     }
 
     /// Datagrams may join the one that was queued last.
@@ -576,6 +598,17 @@ impl Network for Output<'_> {
         self.end(flow, &how, meta)
     }
 
+    #[inline]
+    fn transmit_lean(
+        &mut self,
+        flow: &mut Flow,
+        how: Outgoing,
+        head: PacketBuf,
+        payload: Option<Slice>,
+    ) -> Result<(), SendError> {
+        self.lean(flow, how, head, payload)
+    }
+
     fn join<'a>(
         &mut self,
         flow: &Flow,
@@ -594,21 +627,5 @@ impl Network for Output<'_> {
 
     fn confirm(&mut self, flow: &Flow) {
         self.ip.neighbors.confirm(flow.cache, self.now);
-    }
-}
-
-fn header6(
-    (src, dst): (Ipv6Addr, Ipv6Addr),
-    how: &Outgoing,
-    hop_limit: u8,
-    len: usize,
-) -> ipv6::Header {
-    ipv6::Header {
-        traffic_class: how.ecn as u8,
-        payload_len: len,
-        next_header: how.protocol,
-        hop_limit,
-        src,
-        dst,
     }
 }

@@ -132,13 +132,13 @@ impl Neighbors {
 
     /// The address of the slot that `cache` names, if it is still the same neighbour's.
     #[inline]
-    pub(crate) fn cached(&self, (index, generation): (u32, u32), now: Instant) -> Option<MacAddr> {
+    pub(crate) fn cached(&self, (index, generation): (u32, u32), now: Instant) -> Option<&MacAddr> {
         let slot = self.slots.get(index.checked_sub(1)? as usize)?;
         match slot.state {
             State::Reachable { until } | State::Delay { until }
                 if slot.generation == generation && now < until =>
             {
-                Some(slot.mac)
+                Some(&slot.mac)
             }
             _ => None,
         }

@@ -67,7 +67,7 @@ fn without_the_override_flag_a_reachable_neighbour_keeps_its_address() {
     neighbors.lookup(address(1), NOW);
     neighbors.advertised(address(1), told(Some(A), true, false), NOW);
     let (_, cache) = neighbors.lookup(address(1), NOW);
-    assert_eq!(neighbors.cached(cache, NOW), Some(A));
+    assert_eq!(neighbors.cached(cache, NOW), Some(&A));
     neighbors.advertised(address(1), told(Some(B), true, false), NOW);
     assert_eq!(neighbors.cached(cache, NOW), None, "it is stale");
     assert_eq!(known(&mut neighbors, 1), Some(A));
@@ -89,7 +89,7 @@ fn a_stale_neighbour_is_used_then_probed_then_given_up() {
     neighbors.heard(address(1), A, NOW);
     assert_eq!(neighbors.poll_at(), None, "nothing is sent to it");
     let (_, cache) = neighbors.lookup(address(1), NOW);
-    assert_eq!(neighbors.cached(cache, NOW), Some(A), "used while it may be confirmed");
+    assert_eq!(neighbors.cached(cache, NOW), Some(&A), "used while it may be confirmed");
     let mut asked = 0;
     let (gone, at) = loop {
         let at = neighbors.poll_at().unwrap();
@@ -115,7 +115,7 @@ fn what_a_transport_confirms_is_not_probed() {
     let mut ask = Vec::new();
     neighbors.poll(NOW + DELAY, &mut ask);
     assert!(ask.is_empty());
-    assert_eq!(neighbors.cached(cache, NOW + DELAY), Some(A));
+    assert_eq!(neighbors.cached(cache, NOW + DELAY), Some(&A));
 }
 
 #[test]

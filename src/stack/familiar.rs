@@ -1,28 +1,57 @@
 //! Packets from the host that sent the one before: what was found out about their link and IP
 //! addresses holds still, so that only what differs from packet to packet is looked at.
 
-use super::{Stack, ipv4::Quote};
+use super::{Stack, icmpv6::Report, ipv4::Quote};
 use crate::{
-    frame::{Chain, RxMeta, TxQueue},
+    frame::{Chain, RxCsum, RxMeta, TxQueue},
     ip::{Addresses, Ecn, Incoming, Output},
     time::Instant,
     udp::{Cast, Verdict},
-    wire::{MacAddr, ethernet, icmpv4, ipv4, tcp, udp},
+    wire::{
+        MacAddr,
+        ethernet::{self, EtherType},
+        icmpv4,
+        icmpv6::{code, kind},
+        ipv4, ipv6, tcp, udp,
+    },
 };
-use core::net::Ipv4Addr;
-
-/// Bytes of both headers.
-const HEADERS: usize = ethernet::HEADER_LEN + ipv4::HEADER_LEN;
-/// Where in them the addresses of the IP header lie.
-const ADDRESSES: usize = ethernet::HEADER_LEN + 12;
+use core::net::{IpAddr, Ipv4Addr};
 
 /// Whose packet to which of our addresses was taken last.
-#[derive(Default)]
 pub(super) struct Familiar {
     link: [u8; ethernet::HEADER_LEN],
-    addresses: [u8; 8],
+    /// Source and destination as they lie in the IP header.
+    addresses: [u8; 32],
     /// Of our addresses as they were then.
     generation: u32,
+    /// What the packet is for the transport.
+    incoming: Incoming,
+}
+
+impl Default for Familiar {
+    fn default() -> Familiar {
+        let nobody = Ipv4Addr::UNSPECIFIED.into();
+        let incoming = Incoming {
+            local: nobody,
+            remote: nobody,
+            ecn: Ecn::NotEct,
+            csum: RxCsum::Unknown,
+            gso: None,
+        };
+        // Addresses do not change as often.
+        let generation = u32::MAX;
+        Familiar { link: [0; ethernet::HEADER_LEN], addresses: [0; 32], generation, incoming }
+    }
+}
+
+/// What differs between packets with the same addresses.
+pub(super) struct Headers {
+    protocol: u8,
+    ecn: Ecn,
+    /// Bytes of the link's and the IP header.
+    len: usize,
+    /// Where the packet ends in its frame: Ethernet pads short ones.
+    end: usize,
 }
 
 impl Familiar {
@@ -30,108 +59,131 @@ impl Familiar {
     pub(super) fn note(
         &mut self,
         (to, from): (MacAddr, MacAddr),
-        header: &ipv4::Header,
+        incoming: &Incoming,
         addresses: &Addresses,
     ) {
+        let ethertype = match (incoming.remote, incoming.local) {
+            (IpAddr::V4(remote), IpAddr::V4(local)) => {
+                self.addresses[..4].copy_from_slice(&remote.octets());
+                self.addresses[4..8].copy_from_slice(&local.octets());
+                EtherType::Ipv4
+            }
+            (IpAddr::V6(remote), IpAddr::V6(local)) => {
+                self.addresses[..16].copy_from_slice(&remote.octets());
+                self.addresses[16..].copy_from_slice(&local.octets());
+                EtherType::Ipv6
+            }
+            _ => return,
+        };
         self.link[..6].copy_from_slice(&to.0);
         self.link[6..12].copy_from_slice(&from.0);
-        self.link[12..].copy_from_slice(&(ethernet::EtherType::Ipv4 as u16).to_be_bytes());
-        self.addresses[..4].copy_from_slice(&header.src.octets());
-        self.addresses[4..].copy_from_slice(&header.dst.octets());
+        self.link[12..].copy_from_slice(&(ethertype as u16).to_be_bytes());
         self.generation = addresses.generation();
+        self.incoming = *incoming;
     }
 
-    /// The headers of a frame with the same addresses, if its IP header is right, has no options
-    /// and is not a fragment's.
+    /// The headers of a frame with the same addresses, if its IP header is right, has neither
+    /// options nor extensions, and is not a fragment's.
     #[inline]
-    pub(super) fn takes(&self, addresses: &Addresses, frame: &Chain) -> Option<[u8; HEADERS]> {
-        let headers: &[u8; HEADERS] = frame.first().first_chunk()?;
-        let (link, ip) = headers.split_first_chunk::<{ ethernet::HEADER_LEN }>()?;
-        let ip: &[u8; ipv4::HEADER_LEN] = ip.first_chunk()?;
-        let same = *link == self.link
-            && headers[ADDRESSES..] == self.addresses
-            && self.generation == addresses.generation();
-        let plain = ip[0] == 0x45 && u16::from_be_bytes([ip[6], ip[7]]) & ipv4::FRAGMENT == 0;
-        let total = total_len(ip);
-        let fits = ipv4::HEADER_LEN <= total && total <= frame.len() - ethernet::HEADER_LEN;
-        (same && plain && fits && ipv4::checksum(ip) == 0).then_some(*headers)
+    pub(super) fn takes(&self, addresses: &Addresses, frame: &Chain) -> Option<Headers> {
+        let (link, ip) = frame.first().split_first_chunk::<{ ethernet::HEADER_LEN }>()?;
+        if *link != self.link || self.generation != addresses.generation() {
+            return None;
+        }
+        let headers = match self.incoming.remote {
+            IpAddr::V4(_) => self.takes4(ip.first_chunk()?),
+            IpAddr::V6(_) => self.takes6(ip.first_chunk()?),
+        };
+        headers.filter(|headers| headers.end <= frame.len())
     }
-}
 
-#[inline]
-fn total_len(ip: &[u8; ipv4::HEADER_LEN]) -> usize {
-    u16::from_be_bytes([ip[ipv4::TOTAL_LEN], ip[ipv4::TOTAL_LEN + 1]]).into()
+    #[inline]
+    fn takes4(&self, ip: &[u8; ipv4::HEADER_LEN]) -> Option<Headers> {
+        let plain = ip[0] == 0x45 && u16::from_be_bytes([ip[6], ip[7]]) & ipv4::FRAGMENT == 0;
+        let total = u16::from_be_bytes([ip[ipv4::TOTAL_LEN], ip[ipv4::TOTAL_LEN + 1]]).into();
+        let right = plain && ip[12..] == self.addresses[..8] && ipv4::HEADER_LEN <= total;
+        (right && ipv4::checksum(ip) == 0).then(|| Headers {
+            protocol: ip[9],
+            ecn: Ecn::from_bits(ip[1]),
+            len: ethernet::HEADER_LEN + ipv4::HEADER_LEN,
+            end: ethernet::HEADER_LEN + total,
+        })
+    }
+
+    #[inline]
+    fn takes6(&self, ip: &[u8; ipv6::HEADER_LEN]) -> Option<Headers> {
+        let plain = ip[0] >> 4 == 6 && matches!(ip[6], tcp::PROTOCOL | udp::PROTOCOL);
+        let len = ethernet::HEADER_LEN + ipv6::HEADER_LEN;
+        let payload = u16::from_be_bytes([ip[ipv6::PAYLOAD_LEN], ip[ipv6::PAYLOAD_LEN + 1]]);
+        (plain && ip[8..] == self.addresses).then(|| Headers {
+            protocol: ip[6],
+            ecn: Ecn::from_bits(ip[1] >> 4),
+            len,
+            end: len + usize::from(payload),
+        })
+    }
 }
 
 impl Stack {
     /// Takes a packet with these headers.
     #[inline]
-    pub(super) fn familiar4(
+    pub(super) fn familiar(
         &mut self,
         now: Instant,
-        headers: &[u8; HEADERS],
+        headers: &Headers,
         meta: &RxMeta,
         packet: &mut Chain,
         tx: &mut TxQueue,
     ) {
-        let Some(ip) = headers.last_chunk::<{ ipv4::HEADER_LEN }>() else { return };
-        let address = |at: usize| Ipv4Addr::new(ip[at], ip[at + 1], ip[at + 2], ip[at + 3]);
-        let incoming = Incoming {
-            local: address(16).into(),
-            remote: address(12).into(),
-            ecn: Ecn::from_bits(ip[1]),
-            csum: meta.csum,
-            gso: meta.gso,
-        };
-        // Ethernet pads short frames.
-        packet.truncate(ethernet::HEADER_LEN + total_len(ip));
-        if ip[9] == tcp::PROTOCOL {
-            packet.advance(HEADERS);
-            self.tcp.receive(&mut Output { ip: &mut self.ip, tx, now }, &incoming, packet);
+        packet.truncate(headers.end);
+        let incoming = &mut self.familiar.incoming;
+        (incoming.ecn, incoming.csum, incoming.gso) = (headers.ecn, meta.csum, meta.gso);
+        if headers.protocol == tcp::PROTOCOL {
+            packet.advance(headers.len);
+            let mut net = Output { ip: &mut self.ip, tx, now };
+            self.tcp.receive(&mut net, &self.familiar.incoming, packet);
         } else {
-            self.familiar_other4(now, ip, &incoming, packet, tx);
+            self.familiar_other(now, headers, packet, tx);
         }
     }
 
     #[inline(never)]
-    fn familiar_other4(
+    fn familiar_other(
         &mut self,
         now: Instant,
-        ip: &[u8; ipv4::HEADER_LEN],
-        incoming: &Incoming,
+        headers: &Headers,
         packet: &mut Chain,
         tx: &mut TxQueue,
     ) {
-        if ip[9] != udp::PROTOCOL || self.dhcp.is_some() {
+        let incoming = self.familiar.incoming;
+        let leased = self.dhcp.is_some() && incoming.remote.is_ipv4();
+        if headers.protocol != udp::PROTOCOL || leased {
             packet.advance(ethernet::HEADER_LEN);
             if let Ok(header) = ipv4::Header::parse(packet.first(), packet.len()) {
-                self.deliver_whole4(now, &header, incoming, Cast::One, packet, tx);
+                self.deliver_whole4(now, &header, &incoming, Cast::One, packet, tx);
             }
             return;
         }
-        packet.advance(HEADERS);
-        packet.pull_up(udp::HEADER_LEN, &self.ip.pool);
-        let start = packet.first().first_chunk().copied();
-        let verdict = self.udp.receive(incoming, Cast::One, packet, &self.ip.pool);
-        if let (Verdict::NoPort, Some(start)) = (verdict, start) {
-            self.no_port4(now, ip, &start, packet, tx);
+        packet.pull_up(headers.len + udp::HEADER_LEN, &self.ip.pool);
+        // For an error about it.
+        let start = packet.first_slice();
+        packet.advance(headers.len);
+        let verdict = self.udp.receive(&incoming, Cast::One, packet, &self.ip.pool);
+        if verdict == Verdict::NoPort {
+            self.no_port(now, start, tx);
         }
     }
 
-    /// Tells the sender of a datagram, of which `data` is left behind its headers, that nobody
-    /// takes it.
+    /// Tells the sender of a datagram, whose frame begins with `start`, that nobody takes it.
     #[cold]
-    fn no_port4(
-        &mut self,
-        now: Instant,
-        ip: &[u8; ipv4::HEADER_LEN],
-        udp: &[u8; udp::HEADER_LEN],
-        data: &Chain,
-        tx: &mut TxQueue,
-    ) {
-        let quote = Quote::of(&[&ip[..], udp, data.first()].concat());
-        if let Ok(header) = ipv4::Header::parse(ip, usize::MAX) {
+    fn no_port(&mut self, now: Instant, mut start: crate::Slice, tx: &mut TxQueue) {
+        let start = start.split_off(ethernet::HEADER_LEN);
+        if let Ok(header) = ipv4::Header::parse(&start, usize::MAX) {
+            let quote = Quote::of(&start);
             self.unreachable(now, &header, icmpv4::code::PORT, Some(&quote), tx);
+        } else if let Ok(header) = ipv6::Header::parse(&start, usize::MAX) {
+            let report = Report::new(kind::UNREACHABLE, code::PORT);
+            self.report6(now, &header, report, &start, tx);
         }
     }
 }

@@ -79,9 +79,6 @@ impl Stack {
             self.fragment4(now, &header, cast, packet, tx);
             return;
         }
-        if unicast {
-            self.familiar.note((to, from), &header, &self.ip.addresses);
-        }
         let incoming = Incoming {
             local: dst.into(),
             remote: src.into(),
@@ -89,6 +86,9 @@ impl Stack {
             csum: meta.csum,
             gso: meta.gso,
         };
+        if unicast {
+            self.familiar.note((to, from), &incoming, &self.ip.addresses);
+        }
         self.deliver_whole4(now, &header, &incoming, cast, packet, tx);
     }
 

@@ -29,7 +29,7 @@ impl Stack {
     pub(super) fn ipv6(
         &mut self,
         now: Instant,
-        to: MacAddr,
+        (to, from): (MacAddr, MacAddr),
         meta: &RxMeta,
         packet: &mut Chain,
         tx: &mut TxQueue,
@@ -71,6 +71,9 @@ impl Stack {
             csum: meta.csum,
             gso: meta.gso,
         };
+        if !dst.is_multicast() && !src.is_unspecified() {
+            self.familiar.note((to, from), &incoming, &self.ip.addresses);
+        }
         if header.next_header == tcp::PROTOCOL {
             packet.advance(HEADER_LEN);
             self.tcp.receive(&mut Output { ip: &mut self.ip, tx, now }, &incoming, packet);

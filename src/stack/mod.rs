@@ -112,7 +112,7 @@ impl Stack {
         while let Some(meta) = rx.pop_into(&mut chain) {
             self.stats.frames += 1;
             match self.familiar.takes(&self.ip.addresses, &chain) {
-                Some(header) => self.familiar4(now, &header, &meta, &mut chain, tx),
+                Some(headers) => self.familiar(now, &headers, &meta, &mut chain, tx),
                 None => self.frame(now, &meta, &mut chain, tx),
             }
         }
@@ -120,6 +120,8 @@ impl Stack {
         self.chain = Some(chain);
     }
 
+    // Apart, or what it needs would be looked up for frames that take the shorter way.
+    #[inline(never)]
     fn frame(&mut self, now: Instant, meta: &RxMeta, frame: &mut Chain, tx: &mut TxQueue) {
         let Ok((header, _)) = ethernet::Header::ref_from_prefix(frame.first()) else {
             self.stats.dropped_ethernet += 1;
@@ -136,7 +138,7 @@ impl Stack {
             Some(EtherType::Ipv4) => self.ipv4(now, (dst, src), meta, frame, tx),
             Some(EtherType::Arp) => self.arp(now, frame, tx),
             Some(EtherType::Ipv6) if self.ndp.config.enabled => {
-                self.ipv6(now, dst, meta, frame, tx)
+                self.ipv6(now, (dst, src), meta, frame, tx)
             }
             Some(EtherType::Ipv6) | None => self.stats.dropped_ethertype += 1,
         }

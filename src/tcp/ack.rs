@@ -168,6 +168,7 @@ impl Conn {
     }
 
     /// Tells congestion control of an ACK.
+    #[inline]
     #[expect(clippy::too_many_arguments, reason = "what one ACK says")]
     pub(super) fn steer(
         &mut self,
@@ -182,6 +183,21 @@ impl Conn {
         if !self.is_cwnd_limited(prior_in_flight) && self.controller.on_ack_unlimited(now) {
             return;
         }
+        self.steer_limited(now, newly, lost, samples, prior_in_flight, round_start, rate);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what one ACK says")]
+    #[inline(never)]
+    fn steer_limited(
+        &mut self,
+        now: Instant,
+        newly: u32,
+        lost: u32,
+        samples: &Samples,
+        prior_in_flight: u32,
+        round_start: bool,
+        rate: RateSample,
+    ) {
         let ack = Ack {
             now,
             newly,

@@ -21,6 +21,9 @@ use crate::{
 pub(crate) const MAX_PIECES: usize = 32;
 /// Pieces shorter than this are put together in the header's buffer.
 const SMALL: usize = 256;
+/// A piece that is all there is goes there up to this length: copying it costs less than a
+/// descriptor of its own, here and at every stage behind.
+const LONE: usize = 128;
 
 /// A segment to send.
 pub(crate) struct Out {
@@ -60,20 +63,78 @@ pub(crate) fn transmit_plain<N: Network>(
     payload: Range<'_>,
 ) -> Result<usize, SendError> {
     let mut head = buffer(net)?;
+    plain_header(&mut head, &out.header, timestamps);
+    finish(net, flow, out, head, payload)
+}
+
+/// Sends a segment of at most one piece of data, `behind`, that is not to be cut.
+#[inline]
+pub(super) fn transmit_lean<N: Network>(
+    net: &mut N,
+    flow: &mut Flow,
+    out: &Out,
+    timestamps: Option<Timestamps>,
+    payload: (&Slice, core::ops::Range<usize>),
+) -> Result<usize, SendError> {
+    let mut head = buffer(net)?;
+    plain_header(&mut head, &out.header, timestamps);
+    let (slice, part) = payload;
+    let len = part.len();
+    let copied = if len <= LONE && len <= head.tailroom() { len } else { 0 };
+    let behind = if copied > 0 {
+        head.append(len).copy_from_slice(&slice[part]);
+        None
+    } else {
+        Some(whole_or_part(slice, part))
+    };
+    let mut sum = out.pseudo.with_len(head.len() + len - copied);
+    let offloaded = net.offloads().contains(Offloads::TX_CSUM);
+    let checksum = if offloaded {
+        sum.partial()
+    } else {
+        sum.add(&head);
+        behind.iter().for_each(|slice| sum.add(slice));
+        sum.finish()
+    };
+    put_checksum(&mut head, checksum);
+    net.transmit_lean(flow, how(out, offloaded, None), head, behind)?;
+    Ok(copied)
+}
+
+#[inline]
+fn put_checksum(head: &mut PacketBuf, checksum: u16) {
+    let at = usize::from(CHECKSUM_OFFSET);
+    head[at..at + 2].copy_from_slice(&checksum.to_be_bytes());
+}
+
+#[inline]
+fn how(out: &Out, offloaded: bool, gso: Option<Gso>) -> Outgoing {
+    Outgoing {
+        protocol: PROTOCOL,
+        ecn: out.ecn,
+        dont_fragment: true,
+        hop_limit: None,
+        csum_offset: offloaded.then_some(CHECKSUM_OFFSET),
+        gso,
+    }
+}
+
+/// A header whose only option is the timestamp, if any.
+#[inline]
+fn plain_header(head: &mut PacketBuf, header: &Header, timestamps: Option<Timestamps>) {
     match timestamps {
         Some(timestamps) => {
-            let bytes = head.append(HEADER_LEN + TIMESTAMPS_LEN);
-            let (fixed, option) = bytes.split_at_mut(HEADER_LEN);
-            let header_len = (HEADER_LEN + TIMESTAMPS_LEN) as u8;
-            Header { header_len, ..out.header }.write(fixed);
-            option.copy_from_slice(&timestamps.encode());
+            const LEN: usize = HEADER_LEN + TIMESTAMPS_LEN;
+            let mut bytes = [0; LEN];
+            Header { header_len: LEN as u8, ..*header }.write(&mut bytes);
+            bytes[HEADER_LEN..].copy_from_slice(&timestamps.encode());
+            head.append(LEN).copy_from_slice(&bytes);
         }
         None => {
-            let header = Header { header_len: HEADER_LEN as u8, ..out.header };
+            let header = Header { header_len: HEADER_LEN as u8, ..*header };
             header.write(head.append(HEADER_LEN));
         }
     }
-    finish(net, flow, out, head, payload)
 }
 
 /// Whatever goes out now keeps a connection alive: it may use the reserve.
@@ -92,9 +153,12 @@ fn finish<N: Network>(
     mut head: PacketBuf,
     mut rest: Range<'_>,
 ) -> Result<usize, SendError> {
-    // Nothing is put together with a piece that is all there is.
     let lone = rest.first_bytes() == rest.bytes();
-    let copied = if lone { 0 } else { coalesce(&mut head, &mut rest) };
+    let copied = match rest.bytes() {
+        n @ 1..=LONE if lone && n <= head.tailroom() => take_lone(&mut head, &mut rest),
+        _ if lone => 0,
+        _ => coalesce(&mut head, &mut rest),
+    };
     let behind = rest.bytes();
     let mut sum = out.pseudo.with_len(head.len() + behind);
     let offloaded = net.offloads().contains(Offloads::TX_CSUM);
@@ -107,29 +171,29 @@ fn finish<N: Network>(
         }
         sum.finish()
     };
-    let at = usize::from(CHECKSUM_OFFSET);
-    head[at..at + 2].copy_from_slice(&checksum.to_be_bytes());
+    put_checksum(&mut head, checksum);
     let gso = out.gso_size.map(|size| Gso {
         kind: if flow.remote.is_ipv4() { GsoKind::Tcp4 } else { GsoKind::Tcp6 },
         size,
         ecn: out.header.flags.contains(Flags::CWR),
     });
-    let how = Outgoing {
-        protocol: PROTOCOL,
-        ecn: out.ecn,
-        dont_fragment: true,
-        hop_limit: None,
-        csum_offset: offloaded.then_some(CHECKSUM_OFFSET),
-        gso,
-    };
     let slices = rest.map(|(slice, part)| whole_or_part(slice, part));
-    net.transmit(flow, how, head, behind, slices)?;
+    net.transmit(flow, how(out, offloaded, gso), head, behind, slices)?;
     Ok(copied)
 }
 
 #[inline]
 fn whole_or_part(slice: &Slice, part: core::ops::Range<usize>) -> Slice {
     if part.len() == slice.len() { slice.clone() } else { slice.slice(part) }
+}
+
+/// Copies the only piece behind the header.
+#[inline]
+fn take_lone(head: &mut PacketBuf, rest: &mut Range<'_>) -> usize {
+    let Some((slice, part)) = rest.next() else { return 0 };
+    let bytes = &slice[part];
+    head.append(bytes.len()).copy_from_slice(bytes);
+    bytes.len()
 }
 
 /// Copies a run of small pieces behind the header, if it begins with two or more: a descriptor

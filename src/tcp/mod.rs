@@ -58,6 +58,7 @@ mod syn_sent;
 mod text;
 mod timers;
 mod tlp;
+mod usual;
 mod wheel;
 mod window;
 

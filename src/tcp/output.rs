@@ -36,7 +36,7 @@ pub(crate) enum Turn {
 }
 
 /// Why sending stopped for now.
-enum Stop {
+pub(super) enum Stop {
     Nothing,
     Failed(SendError),
 }
@@ -170,6 +170,11 @@ impl Conn {
 
     /// Sends the next thing that may be sent.
     fn output_next<N: Network>(&mut self, cx: &mut Core, net: &mut N) -> Result<(), Stop> {
+        if let Some(sent) = self.send_usual(cx, net) {
+            sent?;
+            // Nothing else is owed then.
+            return if self.snd_nxt == self.send.end() { Err(Stop::Nothing) } else { Ok(()) };
+        }
         if self.ack_now && (self.dsack.is_some() || !self.recv.in_order()) {
             // SACK blocks travel in ACKs of their own: full segments have no room for them.
             return self.send_ack(cx, net, self.snd_nxt);
@@ -398,7 +403,7 @@ impl Conn {
         if len == self.mss {
             return len;
         }
-        let whole = len / self.mss * self.mss;
+        let whole = if len < self.mss { 0 } else { len / self.mss * self.mss };
         if len == whole {
             return len;
         }
@@ -447,6 +452,21 @@ impl Conn {
             self.ecn_cwr = false;
         }
         let total = len + u32::from(with_fin);
+        self.recovery.prr_out = self.recovery.prr_out.saturating_add(total);
+        self.note_sent(cx, seq, len, total, mark);
+        Ok(())
+    }
+
+    /// Notes that a segment of `len` bytes, which takes `total` sequence numbers, went out.
+    #[inline]
+    pub(super) fn note_sent(
+        &mut self,
+        cx: &mut Core,
+        seq: SeqNum,
+        len: u32,
+        total: u32,
+        mut mark: Mark,
+    ) {
         if self.board.is_empty() {
             self.delivery.on_idle_send(cx.now);
             self.timers.progress_at = cx.now;
@@ -464,7 +484,6 @@ impl Conn {
         self.snd_nxt += total;
         self.delivery.last_sent_at = cx.now;
         cx.stats.bytes_out += u64::from(len);
-        self.recovery.prr_out = self.recovery.prr_out.saturating_add(total);
         let pipe = self.pipe();
         self.round_flight[0] = self.round_flight[0].max(pipe);
         if self.unsent() == 0 && pipe < self.window.cwnd && self.board.lost() == 0 {
@@ -475,7 +494,6 @@ impl Conn {
         } else {
             self.probe_moves = true;
         }
-        Ok(())
     }
 
     /// RFC 9293, 3.8.6.1: at least one byte beyond the window.
@@ -525,6 +543,7 @@ impl Conn {
         self.resend(cx, net, index, probe, self.mss)
     }
 
+    #[inline]
     fn snapshot(&self, seq: SeqNum, len: u32, mark: Mark, now: Instant) -> Sent {
         Sent {
             seq,
@@ -605,11 +624,17 @@ impl Conn {
         cx.stats.segments_out += 1;
         cx.stats.payload_bytes_copied += copied as u64;
         if acks {
-            self.ack_now = false;
-            self.unacked_segments = 0;
-            self.timers.ack = NEVER;
-            self.last_ack_sent = self.rcv_nxt;
+            self.note_acked();
         }
         Ok(())
+    }
+
+    /// Notes that an ACK of all that arrived went out.
+    #[inline]
+    pub(super) fn note_acked(&mut self) {
+        self.ack_now = false;
+        self.unacked_segments = 0;
+        self.timers.ack = NEVER;
+        self.last_ack_sent = self.rcv_nxt;
     }
 }

@@ -114,7 +114,7 @@ impl Conn {
     /// Whether nothing that was sent gave reason to suspect a loss, or waits to be judged by the
     /// next ACK.
     #[inline]
-    fn is_undisturbed(&self) -> bool {
+    pub(super) fn is_undisturbed(&self) -> bool {
         self.sack_ok
             && self.board.is_clean()
             && self.recovery.phase == Phase::Open
@@ -174,7 +174,7 @@ impl Conn {
         self.timers.progress_at = cx.now;
         self.rtt.backoff = 0;
         self.make_room(cx);
-        self.restart_rtx(cx);
+        self.stop_or_restart_rtx(cx);
         if self.unsent() > 0 {
             self.want_output(cx);
         }

@@ -59,6 +59,7 @@ impl Rack {
     }
 
     /// Step 4: the reordering window widens with every round that has a D-SACK.
+    #[inline]
     pub(crate) fn on_round(&mut self, dsack: bool, snd_una: SeqNum, snd_nxt: SeqNum) {
         if self.dsack_round.is_some_and(|end| snd_una >= end) {
             self.dsack_round = None;
@@ -118,6 +119,7 @@ impl Rack {
     }
 }
 
+#[inline]
 fn sent_after(at: Instant, end: SeqNum, other_at: Instant, other_end: SeqNum) -> bool {
     at > other_at || (at == other_at && end > other_end)
 }

@@ -105,7 +105,7 @@ impl Recovery {
     /// Whether a segment has to go out that is neither new data nor lost.
     #[inline]
     pub(crate) fn owes(&self) -> bool {
-        self.tlp_due || self.window_probe || self.keepalive_probe
+        self.tlp_due | self.window_probe | self.keepalive_probe
     }
 }
 
@@ -353,6 +353,7 @@ impl Conn {
     }
 
     /// A round trip begins.
+    #[inline]
     pub(crate) fn on_recovery_round(&mut self) {
         let r = &mut self.recovery;
         if r.phase == Phase::Open && r.prior.is_some() {

@@ -76,6 +76,11 @@ impl SendQueue {
     /// room again at once: a writer of large pieces must not wait for the last byte of one.
     #[inline]
     pub(crate) fn acknowledge(&mut self, una: SeqNum) {
+        if una == self.end && self.is_lone() {
+            self.pieces.pop_front();
+            (self.bytes, self.pinned, self.borrowed, self.cursor) = (0, 0, 0, 0);
+            return;
+        }
         self.bytes = if self.end > una { (self.end - una) as usize } else { 0 };
         while let Some((start, slice)) = self.pieces.front()
             && *start + slice.len() as u32 <= una
@@ -103,6 +108,23 @@ impl SendQueue {
         }
         let skip = self.pieces.get(self.cursor).map_or(0, |(start, _)| (seq - *start) as usize);
         Range { pieces: &self.pieces, index: self.cursor, skip, left: len }
+    }
+
+    /// Where `len` bytes from `seq` on lie, if that is in the piece that was looked up last, or the
+    /// one behind it.
+    #[inline]
+    pub(crate) fn piece(
+        &mut self,
+        seq: SeqNum,
+        len: u32,
+    ) -> Option<(&Slice, core::ops::Range<usize>)> {
+        if !self.contains(self.cursor, seq) {
+            self.cursor += 1;
+        }
+        let (start, slice) = self.pieces.get(self.cursor)?;
+        let from = (seq - *start) as usize;
+        let part = from..from + len as usize;
+        (part.end <= slice.len()).then_some((slice, part))
     }
 
     /// Whether one piece is all there is.

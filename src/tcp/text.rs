@@ -37,7 +37,10 @@ impl Conn {
     ) {
         let recv = &mut self.recv;
         let mut copied = 0;
-        payload.drain(|slice| copied += recv.push(slice, pool));
+        match payload.take_lone() {
+            Some(slice) => copied = recv.push(slice, pool),
+            None => payload.drain(|slice| copied += recv.push(slice, pool)),
+        }
         cx.stats.payload_bytes_copied += copied as u64;
         self.rcv_nxt += len;
         cx.stats.bytes_in += u64::from(len);

@@ -98,6 +98,17 @@ impl Conn {
         }
     }
 
+    /// Restarts the retransmission timer for what is in flight now (RFC 6298, section 5), or stops
+    /// it when that is nothing and nothing waits.
+    #[inline]
+    pub(crate) fn stop_or_restart_rtx(&mut self, cx: &Core) {
+        if self.board.is_empty() && self.unsent() == 0 {
+            self.timers.rtx = NEVER;
+        } else {
+            self.restart_rtx(cx);
+        }
+    }
+
     /// Restarts the retransmission timer for what is in flight now (RFC 6298, section 5).
     pub(crate) fn restart_rtx(&mut self, cx: &Core) {
         let now = cx.now;

@@ -73,9 +73,13 @@ impl Conn {
     pub(crate) fn select_window(&mut self, cx: &mut Core) -> u16 {
         let scale = self.rcv_wscale;
         let announced = self.announced();
-        let free = self.free_buffer().min(0xffff << scale).min(self.affordable(cx));
-        let grows = free > announced && free - announced >= self.mss.min(self.rcv_buf / 2);
-        let mut field = if grows { free >> scale } else { 0 };
+        let least = announced + self.mss.min(self.rcv_buf / 2);
+        let mut field = 0;
+        // The whole buffer would not do, often.
+        if self.rcv_buf >= least {
+            let free = self.free_buffer().min(0xffff << scale).min(self.affordable(cx));
+            field = if free > announced && free >= least { free >> scale } else { 0 };
+        }
         if field << scale < announced {
             // Round up, or the edge would move back by the scale's remainder.
             field = (announced + (1 << scale) - 1) >> scale;

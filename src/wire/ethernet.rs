@@ -29,6 +29,22 @@ pub struct Header {
     ethertype: U16,
 }
 
+/// A header's bytes, for where they are written at once.
+#[inline(always)]
+pub(crate) fn bytes(dst: &MacAddr, src: &MacAddr, ethertype: EtherType) -> [u8; HEADER_LEN] {
+    let word = |mac: &MacAddr| {
+        let [a, b, c, d, e, f] = mac.0;
+        u64::from_le_bytes([a, b, c, d, e, f, 0, 0])
+    };
+    let (dst, src) = (word(dst), word(src));
+    let mut bytes = [0; HEADER_LEN];
+    // In few stores.
+    bytes[..8].copy_from_slice(&(dst | src << 48).to_le_bytes());
+    bytes[8..12].copy_from_slice(&((src >> 16) as u32).to_le_bytes());
+    bytes[12..].copy_from_slice(&(ethertype as u16).to_be_bytes());
+    bytes
+}
+
 impl Header {
     /// A header to write in front of a packet.
     pub fn new(dst: MacAddr, src: MacAddr, ethertype: EtherType) -> Header {

@@ -1,8 +1,8 @@
 //! IPv4 headers (RFC 791).
 
-use super::checksum::Checksum;
+use super::checksum::{Checksum, fold};
 use core::net::Ipv4Addr;
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned, network_endian::U16};
+use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned, network_endian::U16};
 
 /// Bytes of a header without options.
 pub const HEADER_LEN: usize = 20;
@@ -20,7 +20,7 @@ const OFFSET: u16 = 0x1fff;
 /// What is set in the flags and offset of a fragment.
 pub(crate) const FRAGMENT: u16 = MORE_FRAGMENTS | OFFSET;
 
-#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(Clone, Copy, FromBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Raw {
     version_ihl: u8,
@@ -131,25 +131,31 @@ impl Header {
 
     /// The header's bytes, without options, with its checksum.
     pub fn encode(&self) -> [u8; HEADER_LEN] {
+        self.bytes()
+    }
+
+    /// [`Header::encode`] for where most of it is known when it is compiled.
+    #[inline(always)]
+    pub(crate) fn bytes(&self) -> [u8; HEADER_LEN] {
         let flag = |set: bool, bit: u16| if set { bit } else { 0 };
-        let raw = Raw {
-            version_ihl: 0x45,
-            tos: self.tos,
-            total_len: U16::new(self.total_len as u16),
-            ident: U16::new(self.ident),
-            fragment: U16::new(
-                flag(self.dont_fragment, DONT_FRAGMENT)
-                    | flag(self.more_fragments, MORE_FRAGMENTS)
-                    | (self.fragment_offset / 8) as u16,
-            ),
-            ttl: self.ttl,
-            protocol: self.protocol,
-            checksum: U16::ZERO,
-            src: self.src.octets(),
-            dst: self.dst.octets(),
-        };
-        let sum = checksum(&zerocopy::transmute!(raw));
-        zerocopy::transmute!(Raw { checksum: U16::new(sum), ..raw })
+        let fragment = flag(self.dont_fragment, DONT_FRAGMENT)
+            | flag(self.more_fragments, MORE_FRAGMENTS)
+            | (self.fragment_offset / 8) as u16;
+        let first = 0x45 << 56
+            | u64::from(self.tos) << 48
+            | u64::from(self.total_len as u16) << 32
+            | u64::from(self.ident) << 16
+            | u64::from(fragment);
+        let second = u32::from(self.ttl) << 24 | u32::from(self.protocol) << 16;
+        let addresses = u64::from(self.src.to_bits()) << 32 | u64::from(self.dst.to_bits());
+        // Summed as numbers: bytes that were just stored would be slow to load in other sizes.
+        let halves = |word: u64| (word >> 32) + (word & 0xffff_ffff);
+        let sum = !fold(halves(first) + u64::from(second) + halves(addresses));
+        let mut bytes = [0; HEADER_LEN];
+        bytes[..8].copy_from_slice(&first.to_be_bytes());
+        bytes[8..12].copy_from_slice(&(second | u32::from(sum)).to_be_bytes());
+        bytes[12..].copy_from_slice(&addresses.to_be_bytes());
+        bytes
     }
 }
 
@@ -158,5 +164,5 @@ impl Header {
 pub(crate) fn checksum(header: &[u8; HEADER_LEN]) -> u16 {
     let (words, _) = header.as_chunks::<4>();
     let sum: u64 = words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum();
-    !u16::from_be(super::checksum::fold(sum))
+    !u16::from_be(fold(sum))
 }

@@ -78,6 +78,7 @@ impl Header {
     }
 
     /// The header's bytes.
+    #[inline]
     pub fn encode(&self) -> [u8; HEADER_LEN] {
         let raw = Raw {
             version_class_flow: U32::new(6 << 28 | u32::from(self.traffic_class) << 20),

@@ -31,7 +31,8 @@ pub struct PoolConfig {
     pub stride: usize,
     /// Number of buffers, at most 2^20.
     pub count: usize,
-    /// Bytes left free in front of the data of a fresh buffer, for headers.
+    /// Bytes left free in front of the data of a fresh buffer, for headers; up to 192 more where
+    /// a frame has room beside them.
     pub headroom: usize,
     /// Buffers that only [`Pool::alloc_reserved`] hands out.
     pub reserve: usize,
@@ -47,6 +48,14 @@ impl PoolConfig {
     /// Bytes of the buffers together.
     pub const fn bytes(&self) -> usize {
         self.stride * self.count
+    }
+
+    /// Buffers start at the same few cache sets, as their stride is a power of two: headers that
+    /// are built in many of them would evict each other. Where there is room beside a frame,
+    /// headroom varies by up to three cache lines.
+    fn shades(&self) -> usize {
+        const SHADES: usize = 3 * CACHE_LINE;
+        if self.stride - self.headroom >= FRAME + SHADES { SHADES } else { 0 }
     }
 
     fn check(&self) {
@@ -126,6 +135,8 @@ struct Inner {
     base: NonNull<u8>,
     owns_memory: bool,
     confined: bool,
+    /// Bits of a buffer's index, in cache lines, by which its headroom is larger.
+    shades: usize,
     metas: Box<[Meta]>,
     free: Padded,
     /// Wide enough that no number of forgotten clones brings it round.
@@ -176,14 +187,22 @@ impl Default for Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        release_account(self.0, Account::HANDLE);
+        release_account(self.0, Account::HANDLE, false);
     }
 }
 
-fn release_account(account: NonNull<Account>, reference: usize) {
+#[inline]
+fn release_account(account: NonNull<Account>, reference: usize, alone: bool) {
     // SAFETY: the caller gives up one reference, which kept the account alive until here.
-    let last = unsafe { account.as_ref() }.0.fetch_sub(reference, Ordering::AcqRel) == reference;
-    if last {
+    let count = unsafe { &account.as_ref().0 };
+    let before = if alone {
+        let before = count.load(Ordering::Relaxed);
+        count.store(before - reference, Ordering::Relaxed);
+        before
+    } else {
+        count.fetch_sub(reference, Ordering::AcqRel)
+    };
+    if before == reference {
         // SAFETY: the last reference is gone, and the account came from a Box.
         drop(unsafe { Box::from_raw(account.as_ptr()) });
     }
@@ -199,6 +218,9 @@ unsafe impl Send for Pool {}
 unsafe impl Sync for Pool {}
 
 const ALIGN: usize = 4096;
+const CACHE_LINE: usize = 64;
+/// Bytes of a frame on Ethernet, with VLAN tags.
+const FRAME: usize = 1522;
 
 impl Pool {
     /// A pool in zeroed memory of the allocator, page-aligned.
@@ -212,7 +234,8 @@ impl Pool {
     /// Likewise, for one thread: no instruction is locked, which halves the cost of a buffer.
     ///
     /// # Safety
-    /// Every handle, buffer, slice and `Bytes` of the pool stays on the thread that made it.
+    /// Every handle, buffer, slice and `Bytes` of the pool, and every [`Charge`] that one of its
+    /// buffers is charged to, stays on the thread that made it.
     ///
     /// # Panics
     /// As [`Pool::heap`].
@@ -243,8 +266,7 @@ impl Pool {
     /// the pool of a unikernel, which has no other thread.
     ///
     /// # Safety
-    /// As [`Pool::from_raw`], and every handle, buffer, slice and `Bytes` of the pool stays on the
-    /// thread that made it.
+    /// As [`Pool::from_raw`], and what [`Pool::heap_confined`] asks for.
     pub unsafe fn from_raw_confined(config: PoolConfig, base: NonNull<u8>) -> Pool {
         config.check();
         Pool::build(config, base, false, Kind::Confined)
@@ -256,6 +278,7 @@ impl Pool {
             base,
             owns_memory,
             confined: kind == Kind::Confined,
+            shades: config.shades(),
             metas: Box::new([]),
             free: Padded(FreeList::new()),
             handles: AtomicUsize::new(1),
@@ -317,7 +340,8 @@ impl Pool {
         };
         let meta = &inner.metas[index];
         meta.header.refs.set_one();
-        Some(PacketBuf::new(NonNull::from(meta), inner.config.headroom))
+        let shade = (index * CACHE_LINE) & inner.shades;
+        Some(PacketBuf::new(NonNull::from(meta), inner.config.headroom + shade))
     }
 
     /// The configuration that the pool was made with.
@@ -396,7 +420,9 @@ unsafe fn recycle(meta: NonNull<Meta>) {
     let charge = unsafe { &meta.as_ref().charge };
     if let Some(account) = NonNull::new(charge.load(Ordering::Relaxed)) {
         charge.store(core::ptr::null_mut(), Ordering::Relaxed);
-        release_account(account, Account::HELD);
+        // SAFETY: as above.
+        let alone = unsafe { pool.as_ref() }.confined;
+        release_account(account, Account::HELD, alone);
     }
     // SAFETY: as above; after the push the pool may be gone, so nothing touches it then.
     let last = unsafe {

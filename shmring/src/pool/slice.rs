@@ -75,6 +75,7 @@ impl Slice {
     }
 
     /// Bytes of memory that this slice keeps from being reused.
+    #[inline]
     pub fn pinned(&self) -> usize {
         match self.meta() {
             // SAFETY: a buffer that is out keeps its pool alive.
@@ -85,13 +86,25 @@ impl Slice {
 
     /// Charges the buffer to `account` until its last slice is dropped; a buffer that is not of a
     /// pool, or is charged already, stays as it is.
+    #[inline]
     pub fn charge(&self, account: &Charge) {
         let Some(meta) = self.meta() else { return };
         let new: *mut Account = account.0.as_ptr();
         let free = core::ptr::null_mut();
-        if meta.charge.compare_exchange(free, new, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            // SAFETY: the handle keeps the account alive; the charge takes a reference of its own.
-            unsafe { account.0.as_ref() }.0.fetch_add(Account::HELD, Ordering::Relaxed);
+        // SAFETY: the handle keeps the account alive.
+        let count = unsafe { &account.0.as_ref().0 };
+        if meta.header.kind == Kind::Confined {
+            if meta.charge.load(Ordering::Relaxed).is_null() {
+                meta.charge.store(new, Ordering::Relaxed);
+                count.store(count.load(Ordering::Relaxed) + Account::HELD, Ordering::Relaxed);
+            }
+        } else if meta
+            .charge
+            .compare_exchange(free, new, Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok()
+        {
+            // The charge takes a reference of its own.
+            count.fetch_add(Account::HELD, Ordering::Relaxed);
         }
     }
 
