@@ -277,6 +277,16 @@ impl Client {
         }
     }
 
+    /// RFC 2131, section 4.4.6: gives the lease back. The client has nothing to do from then on.
+    pub fn release(&mut self, now: Instant) {
+        let Some((from, to)) = self.lease().map(|lease| (lease.ip(), lease.server)) else { return };
+        self.xid = self.random() as u32;
+        self.began = now;
+        let message = self.message(now, Kind::Release, from, None, Some(to));
+        self.actions.push_back(Action::Send(Destination::Unicast { from, to }, message));
+        self.enter(State::Init, Instant::NEVER);
+    }
+
     fn bind(&mut self, lease: Lease) {
         self.stats.leases += 1;
         self.actions.push_back(Action::Bind(lease.clone()));

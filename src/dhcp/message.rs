@@ -65,6 +65,7 @@ pub(super) enum Kind {
     Decline = 4,
     Ack = 5,
     Nak = 6,
+    Release = 7,
 }
 
 /// A message of ours.
@@ -129,8 +130,8 @@ impl Request {
         if let Some(server) = self.server {
             option(code::SERVER_ID, &server.octets());
         }
-        // RFC 2131, table 5: not in a DHCPDECLINE.
-        if self.kind != Kind::Decline {
+        // RFC 2131, table 5.
+        if !matches!(self.kind, Kind::Decline | Kind::Release) {
             option(code::PARAMETERS, &Request::WANTED);
             option(code::MAX_SIZE, &1500_u16.to_be_bytes());
         }

@@ -405,3 +405,21 @@ fn any_cut_and_any_changed_byte_of_a_message_is_survived() {
         }
     }
 }
+
+#[test]
+fn a_lease_is_given_back_at_its_server_and_no_other_is_looked_for() {
+    let (mut run, _) = Run::bound();
+    run.client.release(run.now);
+    let (to, release) = run.sent();
+    assert_eq!(to, Destination::Unicast { from: OURS, to: SERVER });
+    assert_eq!(option(&release, 53), Some(vec![7]));
+    assert_eq!(option(&release, 54), Some(SERVER.octets().to_vec()));
+    assert_eq!(release[12..16], OURS.octets(), "ciaddr");
+    // RFC 2131, table 5.
+    assert_eq!((option(&release, 50), option(&release, 55)), (None, None));
+    assert_eq!(run.client.lease(), None);
+    run.now += Duration::from_secs(100_000);
+    assert_eq!(run.action(), None);
+    run.client.release(run.now);
+    assert_eq!(run.action(), None);
+}

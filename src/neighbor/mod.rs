@@ -108,6 +108,11 @@ pub(crate) struct Neighbors {
 }
 
 impl Neighbors {
+    /// Whether packets wait.
+    pub(crate) fn holds_packets(&self) -> bool {
+        self.waiting > 0
+    }
+
     /// A table that keeps `max_waiting` packets at most.
     pub(crate) fn new(max_waiting: usize) -> Neighbors {
         Neighbors {

@@ -182,10 +182,16 @@ impl Net {
         self.0.state.borrow().stack.poll_at()
     }
 
-    /// Whether every connection has ended and every frame is out.
+    /// Whether every connection has ended and every packet is out.
     pub(crate) fn is_quiet(&self) -> bool {
         let state = self.0.state.borrow();
-        state.tx.is_empty() && state.stack.tcp.connections() == 0
+        state.tx.is_empty() && state.stack.tcp.connections() == 0 && !state.stack.holds_packets()
+    }
+
+    /// Gives a lease back; whether there was one.
+    pub(crate) fn release(&self, now: Instant) -> bool {
+        let state = &mut *self.0.state.borrow_mut();
+        state.stack.release_lease(now, &mut state.tx)
     }
 
     /// Names the sockets that are still open.

@@ -215,7 +215,14 @@ impl Rt {
             let quiet = || links.iter().all(|link| link.net.is_quiet());
             let over = |end: Instant| now >= end || (self.0.executor.is_empty() && quiet());
             if let Some((value, _)) = ended.take_if(|(_, end)| over(*end)) {
-                return (value, self.left_behind(links));
+                let released = links.iter().filter(|link| link.net.release(now)).count();
+                if released == 0 {
+                    // What was sent last still lies with the devices.
+                    links.iter_mut().for_each(|link| link.device.wait(Some(now)));
+                    return (value, self.left_behind(links));
+                }
+                ended = Some((value, now + LINGER));
+                continue;
             }
             busy_rounds += 1;
             let blocked = links.iter().position(|link| link.net.is_blocked());

@@ -73,6 +73,17 @@ impl Stack {
         self.dhcp.as_ref()?.client.lease()
     }
 
+    /// Gives the lease back, for the end of the service; whether there was one.
+    pub(crate) fn release_lease(&mut self, now: Instant, tx: &mut TxQueue) -> bool {
+        let Some(dhcp) = &mut self.dhcp else { return false };
+        if dhcp.client.lease().is_none() {
+            return false;
+        }
+        dhcp.client.release(now);
+        self.poll_dhcp(now, tx);
+        true
+    }
+
     pub(super) fn dhcp_stats(&self) -> Stats {
         self.dhcp.as_ref().map(|dhcp| dhcp.client.stats()).unwrap_or_default()
     }

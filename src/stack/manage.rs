@@ -181,6 +181,11 @@ impl Stack {
         !self.awaits_lease() && (!self.ndp.config.autoconf || self.addresses().any(usable))
     }
 
+    /// Whether packets wait for a neighbour to be found.
+    pub(crate) fn holds_packets(&self) -> bool {
+        self.ip.neighbors.holds_packets()
+    }
+
     /// Sorts a peer's addresses: those to be tried first come first.
     pub(crate) fn sort_destinations(&self, addresses: &mut [IpAddr]) {
         sort_destinations(addresses, |to| self.ip.route(to).map(|(source, _)| source));

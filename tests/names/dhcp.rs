@@ -53,6 +53,16 @@ fn dnsmasq_leases_an_address_and_the_service_is_there_with_it() {
 }
 
 #[test]
+fn a_service_that_ends_gives_its_lease_back() {
+    need!(taps(), tool("dnsmasq"));
+    let _network = network();
+    let dnsmasq = Dnsmasq::start(&["--dhcp-range=10.0.0.50,10.0.0.60,255.255.255.0,2m"]);
+    let guest = process("resolve", &["--dhcp", "--", "none.test"]);
+    assert!(guest.wait().unwrap().output.contains("the name does not exist"));
+    dnsmasq.released();
+}
+
+#[test]
 fn an_address_that_another_host_has_is_declined_and_another_taken() {
     need!(taps(), tool("dnsmasq"));
     let network = network();

@@ -38,6 +38,16 @@ impl Dnsmasq {
         Dnsmasq { process, leases }
     }
 
+    /// Waits until a lease was given back, and no other is left.
+    pub fn released(&self) {
+        self.process.wait_for_output("DHCPRELEASE(tap0)").unwrap();
+        let started = std::time::Instant::now();
+        while !self.leased().is_empty() {
+            assert!(started.elapsed() < testbed::PATIENCE, "{}", self.leased());
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+
     /// What it logged so far.
     pub fn log(&self) -> String {
         self.process.output()

@@ -35,7 +35,7 @@ fn a_unikernel_fetches_a_page_by_name_from_a_server_that_its_lease_names() {
     need!(kvm(), taps(), tool("dnsmasq"));
     let _network = network();
     web("10.0.0.1");
-    let _dnsmasq = Dnsmasq::start(&[
+    let dnsmasq = Dnsmasq::start(&[
         "--dhcp-range=10.0.0.50,10.0.0.60,255.255.255.0,2m",
         "--host-record=web.test,10.0.0.1",
     ]);
@@ -43,4 +43,5 @@ fn a_unikernel_fetches_a_page_by_name_from_a_server_that_its_lease_names() {
     let ended = guest.wait().unwrap();
     assert_eq!(ended.code, Some(0), "{}", ended.output);
     assert!(ended.output.contains("hello world"), "{}", ended.output);
+    dnsmasq.released();
 }
