@@ -155,6 +155,28 @@ fn duplicates_are_found_by_either_side() {
 }
 
 #[test]
+fn a_service_is_reached_while_its_address_is_verified() {
+    need!(testbed::taps());
+    // A busy machine may take as long as the verification does: then once more.
+    let reached = (0..5).any(|_| {
+        std::thread::spawn(|| {
+            let network = link();
+            let mut guest = serve(&["--ipv6=fd00:1::2/64"]);
+            drop(guest.wait_for("[fd00:1::2]:7".parse().unwrap()).unwrap());
+            let early = !guest.output().contains("fd00:1::2 is in use");
+            address(&guest, "fd00:1::2");
+            drop(guest.wait_for("[fd00:1::2]:7".parse().unwrap()).unwrap());
+            let known = network.ip(&["-6", "neigh", "show", "fd00:1::2", "dev", "tap0"]).unwrap();
+            assert!(known.contains("lladdr 02:"), "{known}");
+            early
+        })
+        .join()
+        .unwrap()
+    });
+    assert!(reached, "never before the address was verified");
+}
+
+#[test]
 fn tcp_and_udp_carry_what_they_do_over_ipv4() {
     need!(testbed::taps(), tool("nc"));
     let _network = link();

@@ -30,6 +30,9 @@ pub enum Origin {
 pub enum AddressState {
     /// Still being verified to be unique: not used yet.
     Tentative,
+    /// Being verified, and used meanwhile: for nothing that a host which has it too would notice
+    /// (RFC 4429).
+    Optimistic,
     /// In use.
     Preferred,
     /// In use by what uses it; not for anything new if there is another.
@@ -67,6 +70,11 @@ impl Address {
 
     fn is_assigned(&self) -> bool {
         self.state != AddressState::Tentative
+    }
+
+    /// Whether it is known to be ours alone.
+    pub(crate) fn is_verified(&self) -> bool {
+        !matches!(self.state, AddressState::Tentative | AddressState::Optimistic)
     }
 }
 

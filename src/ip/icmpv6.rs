@@ -60,7 +60,9 @@ impl Ip {
 
     /// Asks for a neighbour, or whether it is still there (RFC 4861, section 7.2.2).
     pub(super) fn solicit6(&mut self, target: Ipv6Addr, solicit: Solicit, tx: &mut TxQueue) {
-        let Some(src) = select::source6(self.addresses.iter(), target) else { return };
+        // RFC 4429, 3.2: never from an address that may be another's. What waits is asked for again.
+        let verified = self.addresses.iter().filter(|a| a.is_verified());
+        let Some(src) = select::source6(verified, target) else { return };
         match solicit.to {
             Some(mac) => self.send_solicitation(mac, src, target, target, tx),
             None => {

@@ -21,7 +21,8 @@ use core::net::IpAddr;
 use rand_core::RngCore;
 
 /// The first packets are sent after a random part of this, so that machines that start together
-/// do not speak together (RFC 4861, section 10: MAX_RTR_SOLICITATION_DELAY).
+/// do not speak together (RFC 4861, section 10: MAX_RTR_SOLICITATION_DELAY). What is used at once
+/// has to be verified at once.
 const FIRST_DELAY: Duration = Duration::from_secs(1);
 
 /// A temporary address (RFC 8981): when it becomes deprecated and when it goes at the latest, and
@@ -47,14 +48,14 @@ pub(crate) struct Ndp {
 impl Ndp {
     pub(crate) fn new(config: &Ipv6, mac: MacAddr, random: &mut impl RngCore, now: Instant) -> Ndp {
         let identifiers = Maker::new(config.identifiers, mac, random);
-        let begin = now + part_of(FIRST_DELAY, random);
+        let delay = if config.optimistic { Duration::ZERO } else { part_of(FIRST_DELAY, random) };
         Ndp {
             config: config.clone(),
             identifiers,
             dad: Dad::default(),
             solicitation: Solicitation::default(),
             temporaries: Vec::new(),
-            begin,
+            begin: now + delay,
         }
     }
 

@@ -40,8 +40,10 @@ pub struct Ipv6 {
     pub identifiers: Identifiers,
     /// Whether addresses that change are made too, and preferred (RFC 8981).
     pub temporary: bool,
-    /// How often each address is probed before it is used (RFC 4862, section 5.1); 0 for not.
+    /// How often each address is probed (RFC 4862, section 5.1); 0 for not.
     pub dad_transmits: u8,
+    /// Whether addresses are used while they are being probed (RFC 4429), and not only afterwards.
+    pub optimistic: bool,
 }
 
 /// Interface identifiers (RFC 4291, section 2.5.1).
@@ -62,6 +64,7 @@ impl Default for Ipv6 {
             identifiers: Identifiers::Opaque(None),
             temporary: false,
             dad_transmits: 1,
+            optimistic: true,
         }
     }
 }

@@ -80,21 +80,25 @@ impl Stack {
             // Another's, whose group has the same address.
             return true;
         };
-        if address.state == AddressState::Tentative {
+        if !address.is_verified() && probe {
             // RFC 4862, section 5.4.3: somebody else is verifying the same address.
-            if probe {
-                self.duplicate(now, target);
-            }
+            self.duplicate(now, target);
             return true;
         }
+        // RFC 4429, section 3.2: a neighbour that knows another host by this address keeps it.
+        let replaces = match address.state {
+            AddressState::Tentative => return true,
+            AddressState::Optimistic => 0,
+            AddressState::Preferred | AddressState::Deprecated => flag::OVERRIDE,
+        };
         if let Some(mac) = mac {
             let waiting = self.ip.neighbors.heard(ip.src.into(), mac, now);
             self.ip.release(mac, waiting, tx);
         }
         // RFC 4861, section 7.2.4.
         let (to, flags) = match probe {
-            true => (ALL_NODES, flag::OVERRIDE),
-            false => (ip.src, flag::OVERRIDE | flag::SOLICITED),
+            true => (ALL_NODES, replaces),
+            false => (ip.src, replaces | flag::SOLICITED),
         };
         let known = if probe { Some(group_mac(ALL_NODES.into())) } else { mac };
         self.advertise(now, target, to, flags, known, tx);
@@ -163,9 +167,9 @@ impl Stack {
         }
         if let Some(address) = self.ip.addresses.get(target.into()) {
             // RFC 4862, section 5.4.4.
-            match address.state {
-                AddressState::Tentative => self.duplicate(now, target),
-                _ => self.stats.address_conflicts += 1,
+            match address.is_verified() {
+                true => self.stats.address_conflicts += 1,
+                false => self.duplicate(now, target),
             }
             return true;
         }
@@ -222,6 +226,9 @@ impl Stack {
                     let mac = group_mac(group.into());
                     let src = Ipv6Addr::UNSPECIFIED;
                     self.ip.send_solicitation(mac, src, group, target, tx);
+                    if self.ndp.config.optimistic {
+                        self.use_unverified(target);
+                    }
                 }
                 Due::Unique(address) => self.verified(now, address),
             }
@@ -230,6 +237,16 @@ impl Stack {
             self.solicit_routers(tx);
         }
         self.refresh_temporary(now);
+    }
+
+    /// RFC 4429, section 3.3: once it has been asked who has it, `address` is used.
+    fn use_unverified(&mut self, address: Ipv6Addr) {
+        self.ip.addresses.update(address.into(), |known| {
+            if known.state == AddressState::Tentative {
+                known.state = AddressState::Optimistic;
+            }
+        });
+        self.ip.changed();
     }
 
     /// `address` is ours alone.
@@ -267,11 +284,7 @@ impl Stack {
     /// Our address for the link, once it is verified.
     pub(super) fn link_local(&self) -> Option<Ipv6Addr> {
         self.ip.addresses.iter().find_map(|a| match a.cidr.address {
-            IpAddr::V6(address)
-                if ipv6::is_link_local(address) && a.state != AddressState::Tentative =>
-            {
-                Some(address)
-            }
+            IpAddr::V6(address) if ipv6::is_link_local(address) && a.is_verified() => Some(address),
             _ => None,
         })
     }

@@ -39,7 +39,7 @@ impl Stack {
                 known.valid_until = granted(known.valid_until, valid, now).min(cap.1);
                 let usable = known.preferred_until > now;
                 known.state = match known.state {
-                    AddressState::Tentative => AddressState::Tentative,
+                    unverified @ (AddressState::Tentative | AddressState::Optimistic) => unverified,
                     _ if usable => AddressState::Preferred,
                     _ => AddressState::Deprecated,
                 };

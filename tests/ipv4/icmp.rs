@@ -5,7 +5,11 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
 };
-use zerohop::{Slice, udp::Error, wire::MacAddr};
+use zerohop::{
+    Slice,
+    udp::Error,
+    wire::{MacAddr, checksum::Checksum},
+};
 
 const ICMP: Ip = Ip {
     src: PEER,
@@ -18,6 +22,17 @@ const ICMP: Ip = Ip {
     tos: 0,
     ttl: 64,
 };
+
+/// A SYN to a port where nobody listens.
+fn syn(ip: &Ip) -> Vec<u8> {
+    let mut bytes = vec![0; 20];
+    bytes[..4].copy_from_slice(&[0x0f, 0xa0, 0, 99]);
+    (bytes[12], bytes[13]) = (5 << 4, 2);
+    let mut sum = Checksum::pseudo_header(ip.src.into(), ip.dst.into(), 6, bytes.len());
+    sum.add(&bytes);
+    bytes[16..18].copy_from_slice(&sum.finish().to_be_bytes());
+    bytes
+}
 
 fn to() -> SocketAddr {
     "10.0.0.1:9000".parse().unwrap()
@@ -37,6 +52,28 @@ fn closed_port_and_unknown_protocol_are_told_within_a_limit() {
     }
     assert!(host.packets().len() <= 10);
     assert!(host.count("icmp_limited") >= 990);
+}
+
+#[test]
+fn little_time_to_live_is_no_reason_to_drop_and_none_is_never_sent() {
+    // RFC 1122, 3.2.1.7.
+    let mut host = Host::new();
+    let id = host.stack.udp.bind("0.0.0.0:7".parse().unwrap()).unwrap();
+    for ttl in [0, 1] {
+        let ip = Ip { ttl, ..Ip::default() };
+        host.inject(&ip.frame(&udp(&ip, (4000, 7), b"x")));
+        let asked = host.stack.udp.recv(id).unwrap().expect("taken");
+        host.stack.send_udp(host.now, &mut host.tx, id, asked.from, &asked.data).unwrap();
+        // An answer of each kind: an echo, an error, a reset.
+        host.inject(&Ip { ttl, ..ICMP }.frame(&icmp(8, 0, [1, 1], b"ping")));
+        host.inject(&ip.frame(&udp(&ip, (4000, 99), b"x")));
+        let tcp = Ip { protocol: 6, ..ip };
+        host.inject(&tcp.frame(&syn(&tcp)));
+        let sent = host.packets();
+        let kinds: Vec<_> = sent.iter().map(|packet| packet.header.protocol).collect();
+        assert_eq!(kinds, [17, 1, 1, 6], "{ttl}");
+        assert!(sent.iter().all(|packet| packet.header.ttl == 64), "{ttl}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Our own addresses: verification, autoconfiguration, membership (RFC 4862, RFC 3810).
 
 use crate::host::*;
+use std::net::Ipv6Addr;
 use zerohop::{
     ip::{Address, AddressState, Origin},
     stack::{Config, Identifiers, Ipv6},
@@ -37,11 +38,80 @@ fn the_first_packets_report_the_group_and_verify_the_address() {
 
 #[test]
 fn a_tentative_address_takes_and_answers_nothing() {
-    let mut host = Host::fresh(Config::default());
+    let ipv6 = Ipv6 { optimistic: false, ..Ipv6::default() };
+    let mut host = Host::fresh(Config { ipv6, ..Config::default() });
     let own = host.link_local();
     host.inject(&solicitation(peer(), own, Some(PEER_MAC)));
     assert!(host.echo(peer(), own).is_empty());
     assert_eq!(host.count("dropped_ip_foreign"), 1);
+}
+
+/// A host with a static address that has just started, and its first packets.
+fn started() -> (Host, Ipv6Addr, Vec<Packet>) {
+    let config = Config { addresses: vec!["2001:db8::2/64".parse().unwrap()], ..Config::default() };
+    let mut host = Host::fresh(config);
+    host.pass(Duration::ZERO);
+    let sent = host.packets();
+    (host, ip("2001:db8::2"), sent)
+}
+
+#[test]
+fn an_address_is_used_while_it_is_verified() {
+    let (mut host, own, sent) = started();
+    let asked = |packet: &&Packet| packet.kind() == Some(kind::NEIGHBOR_SOLICITATION);
+    assert!(sent.iter().filter(asked).any(|p| p.header.dst == solicited_node(own)));
+    assert_eq!(host.state(own), Some(AddressState::Optimistic));
+    // RFC 4429, 3.2: whoever has learnt of another host with this address is left in peace.
+    let other = ip("2001:db8::1");
+    let flags = |host: &mut Host| {
+        host.inject(&solicitation(other, own, Some(PEER_MAC)));
+        let answer = host.sent(kind::NEIGHBOR_ADVERTISEMENT).pop().unwrap();
+        assert_eq!((answer.header.src, answer.header.dst), (own, other));
+        answer.payload[4]
+    };
+    assert_eq!(flags(&mut host), flag::SOLICITED);
+    assert_eq!(host.echo(other, own).len(), 1);
+    host.pass(Duration::from_secs(1));
+    host.packets();
+    assert_eq!(host.state(own), Some(AddressState::Preferred));
+    assert_eq!(flags(&mut host), flag::SOLICITED | flag::OVERRIDE);
+}
+
+#[test]
+fn no_question_comes_from_an_address_that_is_being_verified() {
+    let (mut host, own, _) = started();
+    let id = host.stack.udp.bind((own, 7).into()).unwrap();
+    let other = ip("2001:db8::1");
+    host.stack
+        .send_udp(host.now, &mut host.tx, id, std::net::SocketAddr::from((other, 9)), &["x".into()])
+        .unwrap();
+    host.pass(Duration::from_millis(990));
+    assert!(host.packets().iter().all(|packet| packet.header.src == NOWHERE));
+    // What waits is asked for when the address is verified.
+    host.pass(Duration::from_secs(2));
+    let asked = host.sent(kind::NEIGHBOR_SOLICITATION);
+    assert!(asked.iter().any(|p| p.header.src == own && p.header.dst == solicited_node(other)));
+    let flags = flag::SOLICITED | flag::OVERRIDE;
+    host.inject(&advertisement((other, own), other, flags, PEER_MAC));
+    let sent = host.packets();
+    assert_eq!((sent.len(), &sent[0].payload[8..]), (1, &b"x"[..]));
+}
+
+#[test]
+fn a_duplicate_is_given_up_though_it_was_used_already() {
+    let claims =
+        |own| [solicitation(NOWHERE, own, None), advertisement((own, ALL_NODES), own, 0, EVIL_MAC)];
+    for n in [0, 1] {
+        let (mut host, own, _) = started();
+        let other = ip("2001:db8::1");
+        host.inject(&solicitation(other, own, Some(PEER_MAC)));
+        assert_eq!(host.echo(other, own).len(), 1);
+        host.inject(&claims(own)[n]);
+        assert_eq!((host.state(own), host.count("dad_duplicates")), (None, 1));
+        assert!(host.echo(other, own).is_empty());
+        host.pass(Duration::from_secs(10));
+        assert_eq!(host.state(own), None);
+    }
 }
 
 #[test]

@@ -64,6 +64,19 @@ fn no_error_is_sent_about_errors_groups_or_nobody() {
 }
 
 #[test]
+fn packets_with_no_hops_left_are_for_us_all_the_same() {
+    // RFC 8200, section 3: their destination is no router.
+    let mut host = Host::new();
+    host.meet(peer(), PEER_MAC);
+    let own = host.link_local();
+    for hops in [0, 1] {
+        host.inject(&icmp(peer(), own, hops, (kind::ECHO, 0), 1, b"data"));
+        let answer = host.sent(kind::ECHO_REPLY);
+        assert_eq!(answer.iter().map(|p| p.header.hop_limit).collect::<Vec<_>>(), [64]);
+    }
+}
+
+#[test]
 fn errors_are_rate_limited() {
     let (mut host, own) = known();
     for _ in 0..1000 {
