@@ -374,7 +374,7 @@ impl<M> FrameQueue<M> {
 
     /// Takes back all slices of the frame that was begun, which is none then.
     pub(crate) fn take_open(&mut self) -> alloc::vec::Vec<Slice> {
-        self.frags.drain(self.open..).collect()
+        self.frags.split_off(self.open).into()
     }
 
     /// Ends the frame that was begun.

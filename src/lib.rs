@@ -11,9 +11,8 @@ pub mod frame;
 pub mod host;
 #[cfg(not(feature = "host"))]
 pub mod hvt;
-mod igmp;
 pub mod ip;
-mod mld;
+mod membership;
 mod ndp;
 mod neighbor;
 pub mod net;

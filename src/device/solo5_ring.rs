@@ -131,7 +131,7 @@ impl<M: SharedMemory, H: Host> Solo5RingDevice<M, H> {
         if done > self.lent.len() {
             return Err(Broken);
         }
-        self.lent.drain(..done);
+        (0..done).for_each(|_| drop(self.lent.pop_front()));
         self.ent_head = head;
         Ok(())
     }

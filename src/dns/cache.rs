@@ -2,7 +2,7 @@
 
 use super::{Answer, Name, Type};
 use crate::time::{Duration, Instant};
-use hashbrown::HashMap;
+use alloc::vec::Vec;
 
 /// Most answers; the one that ends first makes room.
 const MAX: usize = 128;
@@ -13,13 +13,21 @@ const MAX_NEGATIVE_TTL: Duration = Duration::from_secs(3600);
 
 /// Answers until they end.
 #[derive(Debug, Default)]
-pub struct Cache(HashMap<(Name, Type), (Answer, Instant)>);
+pub struct Cache(Vec<Entry>);
+
+#[derive(Debug)]
+struct Entry {
+    name: Name,
+    kind: Type,
+    answer: Answer,
+    until: Instant,
+}
 
 impl Cache {
     /// What is known about `kind` of `name`.
     pub fn get(&self, name: &Name, kind: Type, now: Instant) -> Option<&Answer> {
-        let (answer, until) = self.0.get(&(name.clone(), kind))?;
-        (*until > now).then_some(answer)
+        let entry = &self.0[self.position(name, kind)?];
+        (entry.until > now).then_some(&entry.answer)
     }
 
     /// Keeps an answer as long as it says.
@@ -32,14 +40,17 @@ impl Cache {
         if ttl.is_zero() {
             return;
         }
-        let key = (name, kind);
-        if self.0.len() >= MAX && !self.0.contains_key(&key) {
-            let first = self.0.iter().min_by_key(|(_, (_, until))| *until);
-            if let Some(first) = first.map(|(key, _)| key.clone()) {
-                self.0.remove(&first);
-            }
+        let known = self.position(&name, kind);
+        let entry = Entry { name, kind, answer, until: now + ttl };
+        let ends_first = || (0..self.0.len()).min_by_key(|at| self.0[*at].until);
+        match known.or_else(|| ends_first().filter(|_| self.0.len() >= MAX)) {
+            Some(at) => self.0[at] = entry,
+            None => self.0.push(entry),
         }
-        self.0.insert(key, (answer, now + ttl));
+    }
+
+    fn position(&self, name: &Name, kind: Type) -> Option<usize> {
+        self.0.iter().position(|entry| entry.kind == kind && entry.name == *name)
     }
 
     /// How many answers are kept.

@@ -1,6 +1,6 @@
 //! ICMP errors as transports see them.
 
-use core::net::IpAddr;
+use core::{fmt, net::IpAddr};
 
 /// What an ICMP error reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +17,19 @@ pub enum IcmpErrorKind {
     TimeExceeded,
     /// A router found a header that it does not understand.
     ParameterProblem,
+}
+
+impl fmt::Display for IcmpErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            IcmpErrorKind::HostUnreachable => "host unreachable",
+            IcmpErrorKind::ProtocolUnreachable => "protocol unreachable",
+            IcmpErrorKind::PortUnreachable => "port unreachable",
+            IcmpErrorKind::TooBig(mtu) => return write!(f, "packet too big for an MTU of {mtu}"),
+            IcmpErrorKind::TimeExceeded => "time exceeded",
+            IcmpErrorKind::ParameterProblem => "parameter problem",
+        })
+    }
 }
 
 /// An ICMP error about a packet of ours.

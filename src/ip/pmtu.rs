@@ -5,8 +5,8 @@
 //! tried again.
 
 use crate::time::{Duration, Instant};
+use alloc::vec::Vec;
 use core::net::IpAddr;
-use hashbrown::HashMap;
 
 /// Paths that are remembered.
 const MAX: usize = 256;
@@ -20,8 +20,8 @@ pub(crate) const MIN_V4: u16 = 552;
 /// RFC 791: every link carries this; RFC 1191, section 3: an MTU below is none.
 const LEAST_V4: u16 = 68;
 
-#[derive(Clone, Copy)]
 struct Entry {
+    remote: IpAddr,
     mtu: u16,
     /// Routers may fragment what is still too big.
     crumbs: bool,
@@ -31,7 +31,8 @@ struct Entry {
 /// The paths whose MTU is smaller than the link's.
 #[derive(Default)]
 pub(crate) struct PathMtus {
-    paths: HashMap<IpAddr, Entry>,
+    /// In the order of their addresses.
+    paths: Vec<Entry>,
 }
 
 impl PathMtus {
@@ -53,10 +54,12 @@ impl PathMtus {
     }
 
     fn entry(&self, remote: IpAddr, now: Instant) -> Option<&Entry> {
-        if self.paths.is_empty() {
-            return None;
-        }
-        self.paths.get(&remote).filter(|entry| now < entry.until)
+        let at = self.position(remote).ok()?;
+        self.paths.get(at).filter(|entry| now < entry.until)
+    }
+
+    fn position(&self, remote: IpAddr) -> Result<usize, usize> {
+        self.paths.binary_search_by_key(&remote, |entry| entry.remote)
     }
 
     /// A router could not forward a packet of `sent` bytes and named `mtu`, or 0; whether that
@@ -83,34 +86,35 @@ impl PathMtus {
         if mtu >= known || (crumbs && known <= least && self.may_fragment(remote, now)) {
             return false;
         }
-        if self.paths.len() >= MAX && !self.paths.contains_key(&remote) {
-            self.evict(now);
+        let entry = Entry { remote, mtu: mtu.max(least).min(known), crumbs, until: now + AGE };
+        if self.paths.len() >= MAX && self.position(remote).is_err() {
+            self.evict();
         }
-        let entry = Entry { mtu: mtu.max(least).min(known), crumbs, until: now + AGE };
-        self.paths.insert(remote, entry);
+        match self.position(remote) {
+            Ok(at) => self.paths[at] = entry,
+            Err(at) => self.paths.insert(at, entry),
+        }
         true
     }
 
-    fn evict(&mut self, now: Instant) {
-        self.paths.retain(|_, entry| now < entry.until);
-        if self.paths.len() >= MAX {
-            let oldest = self.paths.iter().min_by_key(|(_, entry)| entry.until);
-            if let Some(remote) = oldest.map(|(remote, _)| *remote) {
-                self.paths.remove(&remote);
-            }
+    /// Forgets the path that ends first.
+    fn evict(&mut self) {
+        let oldest = (0..self.paths.len()).min_by_key(|at| self.paths[*at].until);
+        if let Some(at) = oldest {
+            self.paths.remove(at);
         }
     }
 
     /// Forgets what is old; whether anything was.
     pub(crate) fn poll(&mut self, now: Instant) -> bool {
         let before = self.paths.len();
-        self.paths.retain(|_, entry| now < entry.until);
+        self.paths.retain(|entry| now < entry.until);
         self.paths.len() < before
     }
 
     /// When [`PathMtus::poll`] has something to do.
     pub(crate) fn poll_at(&self) -> Option<Instant> {
-        self.paths.values().map(|entry| entry.until).min()
+        self.paths.iter().map(|entry| entry.until).min()
     }
 }
 

@@ -149,7 +149,7 @@ impl Stack {
         };
         self.stats.icmp_errors_in += 1;
         let error = IcmpError { local: packet.local, remote: quoted.dst.into(), kind, transport };
-        log::debug!("ICMP error about protocol {}: {error:?}", quoted.protocol);
+        log::debug!("{} and protocol {}: {kind}", quoted.dst, quoted.protocol);
         let ours = match quoted.protocol {
             tcp::PROTOCOL => self.tcp.icmp_error(&mut Output { ip: &mut self.ip, tx, now }, &error),
             udp::PROTOCOL => self.udp.icmp_error(&error),

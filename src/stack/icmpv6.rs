@@ -165,7 +165,7 @@ impl Stack {
         };
         self.stats.icmp_errors_in += 1;
         let error = IcmpError { local: packet.local, remote: quoted.dst.into(), kind, transport };
-        log::debug!("ICMPv6 error about protocol {protocol}: {error:?}");
+        log::debug!("{} and protocol {protocol}: {kind}", quoted.dst);
         let ours = match protocol {
             tcp::PROTOCOL => self.tcp.icmp_error(&mut Output { ip: &mut self.ip, tx, now }, &error),
             udp::PROTOCOL => self.udp.icmp_error(&error),

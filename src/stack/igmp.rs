@@ -4,6 +4,7 @@ use super::Stack;
 use crate::{
     frame::{Chain, TxMeta, TxQueue},
     ip::{Ip, group_mac},
+    membership::Query,
     time::Instant,
     wire::{
         checksum::Checksum,
@@ -12,6 +13,7 @@ use crate::{
         ipv4,
     },
 };
+use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 
 /// Bytes of a message that are looked at: a query's, without its sources.
@@ -33,19 +35,27 @@ impl Stack {
             return;
         }
         if let Some(message) = Message::parse(message.first()) {
-            self.igmp.receive(&message, now, &mut self.random);
+            match message {
+                Message::Query { group, delay, version2 } => {
+                    let query = Query { group: group.into(), delay, old: version2 };
+                    self.groups4.query(&query, now, &mut self.random);
+                }
+                Message::Report { group } => self.groups4.reported(group.into(), now),
+            }
         }
     }
 
     pub(super) fn poll_igmp(&mut self, now: Instant, tx: &mut TxQueue) {
-        let groups = self.ip.groups.iter().filter_map(|group| match group {
-            IpAddr::V4(group) => Some(group),
-            IpAddr::V6(_) => None,
-        });
-        let (records, old) = self.igmp.poll(now, groups, &mut self.random);
-        if records.is_empty() {
+        if self.groups4.poll_at().is_none_or(|at| at > now) {
             return;
         }
+        let joined: Vec<IpAddr> = self.ip.groups.iter().filter(IpAddr::is_ipv4).collect();
+        let (records, old) = self.groups4.poll(now, &joined, &mut self.random);
+        let records = records.into_iter().filter_map(|(record, group)| match group {
+            IpAddr::V4(group) => Some((record, group)),
+            IpAddr::V6(_) => None,
+        });
+        let records: Vec<_> = records.collect();
         if !old {
             for records in records.chunks(RECORDS) {
                 self.ip.send_igmp(REPORTS, &report(records), tx);

@@ -227,8 +227,8 @@ impl Stack {
 
     fn group_changed(&mut self, now: Instant, group: IpAddr, joined: bool) {
         match group {
-            IpAddr::V4(group) => self.igmp.changed(group, joined, now),
-            IpAddr::V6(group) => self.mld.changed(group, joined, now.max(self.ndp.begin)),
+            IpAddr::V4(_) => self.groups4.changed(group, joined, now),
+            IpAddr::V6(_) => self.groups6.changed(group, joined, now.max(self.ndp.begin)),
         }
     }
 

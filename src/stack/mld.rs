@@ -4,6 +4,7 @@ use super::Stack;
 use crate::{
     frame::{Chain, TxQueue},
     ip::{group_mac, icmpv6::Message},
+    membership,
     time::Instant,
     wire::{
         icmpv6::kind,
@@ -11,6 +12,7 @@ use crate::{
         mld::{self, Query, Record, record},
     },
 };
+use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv6Addr};
 
 /// Records in one report of the least MTU.
@@ -22,21 +24,26 @@ impl Stack {
         // RFC 3810, section 6.2.
         let checked = whole && is_link_local(ip.src) && ip.hop_limit == 1;
         match Query::parse(message.first()).filter(|_| checked) {
-            Some(query) => self.mld.query(&query, now, &mut self.random),
+            Some(Query { group, delay, version1 }) => {
+                let query = membership::Query { group: group.into(), delay, old: version1 };
+                self.groups6.query(&query, now, &mut self.random);
+            }
             None => self.stats.dropped_mld += 1,
         }
     }
 
     /// Sends the reports that are due.
     pub(super) fn mld_poll(&mut self, now: Instant, tx: &mut TxQueue) {
-        if self.mld.poll_at().is_none_or(|at| at > now) {
+        if self.groups6.poll_at().is_none_or(|at| at > now) {
             return;
         }
-        let groups = self.ip.groups.iter().filter_map(|group| match group {
-            IpAddr::V6(group) => Some(group),
+        let joined: Vec<IpAddr> = self.ip.groups.iter().filter(IpAddr::is_ipv6).collect();
+        let (records, version1) = self.groups6.poll(now, &joined, &mut self.random);
+        let records = records.into_iter().filter_map(|(record, group)| match group {
+            IpAddr::V6(group) => Some((record, group)),
             IpAddr::V4(_) => None,
         });
-        let (records, version1) = self.mld.poll(now, groups, &mut self.random);
+        let records: Vec<_> = records.collect();
         // RFC 3590: from nowhere while there is no other.
         let src = self.link_local().unwrap_or(Ipv6Addr::UNSPECIFIED);
         if version1 {
@@ -50,7 +57,7 @@ impl Stack {
             return;
         }
         for records in records.chunks(RECORDS) {
-            let bytes: alloc::vec::Vec<u8> =
+            let bytes: Vec<u8> =
                 records.iter().flat_map(|(what, group)| record(*what, *group)).collect();
             let addresses = (src, mld::ALL_ROUTERS);
             self.send_report(addresses, kind::LISTENER_REPORT, records.len() as u32, &bytes, tx);

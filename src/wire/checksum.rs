@@ -50,11 +50,7 @@ impl Checksum {
     /// Adds the bytes that follow.
     pub fn add(&mut self, bytes: &[u8]) {
         let (blocks, short) = bytes.as_chunks::<BLOCK>();
-        let mut sum = match blocks.len() {
-            0 => 0,
-            1..LONG => sum_short(blocks),
-            LONG.. => sum_long(blocks),
-        };
+        let mut sum = sum_blocks(blocks);
         let (words, mut rest) = short.as_chunks::<8>();
         for word in words {
             sum = plus(sum, u64::from_ne_bytes(*word));
@@ -97,10 +93,8 @@ pub fn replace(field: &mut [u8], old: u16, new: u16, complemented: bool) {
     field[..2].copy_from_slice(&(sum ^ mask).to_be_bytes());
 }
 
-/// Bytes that the loops take at once.
+/// Bytes that the loop takes at once.
 const BLOCK: usize = 64;
-/// Blocks from which on vectors beat a chain of carries.
-const LONG: usize = 8;
 
 /// Adds with an end-around carry.
 #[inline]
@@ -109,45 +103,37 @@ fn plus(a: u64, b: u64) -> u64 {
     sum + u64::from(carry)
 }
 
-/// One `adc` a word.
-fn sum_short(blocks: &[[u8; BLOCK]]) -> u64 {
-    let mut sum = 0_u64;
-    let mut carries = 0;
-    for block in blocks {
-        let mut carry = false;
-        for word in block.as_chunks::<8>().0 {
-            let (partial, first) = sum.overflowing_add(u64::from_ne_bytes(*word));
-            let (partial, second) = partial.overflowing_add(carry.into());
-            (sum, carry) = (partial, first | second);
-        }
+/// Two sums, of every other block, so that neither waits for the other's carries.
+fn sum_blocks(blocks: &[[u8; BLOCK]]) -> u64 {
+    let (pairs, last) = blocks.as_chunks::<2>();
+    let (mut even, mut odd, mut carries) = (0, 0, 0);
+    for [first, second] in pairs {
+        let (sum, carry) = add_block(even, first);
+        let (other, another) = add_block(odd, second);
+        (even, odd) = (sum, other);
+        carries += u64::from(carry) + u64::from(another);
+    }
+    for block in last {
+        let (sum, carry) = add_block(even, block);
+        even = sum;
         carries += u64::from(carry);
     }
-    plus(sum, carries)
+    plus(plus(even, odd), carries)
 }
 
-/// Lanes of 32 bits that become SSE2 vectors (an image cannot use AVX, whose state its tender does
-/// not enable). A lane has the sum of its words modulo 2^32 and that of their upper halves, of
-/// which that of the lower halves follows: three instructions for 16 bytes.
-fn sum_long(blocks: &[[u8; BLOCK]]) -> u64 {
-    /// Words of which the halves' sums fit a lane.
-    const FITS: usize = 1 << 16;
-    let mut total = 0;
-    for blocks in blocks.chunks(FITS) {
-        let (mut words, mut uppers) = ([0_u32; BLOCK / 4], [0_u32; BLOCK / 4]);
-        for block in blocks {
-            let lanes = words.iter_mut().zip(&mut uppers);
-            for ((words, uppers), word) in lanes.zip(block.as_chunks::<4>().0) {
-                let word = u32::from_ne_bytes(*word);
-                *words = words.wrapping_add(word);
-                *uppers = uppers.wrapping_add(word >> 16);
-            }
-        }
-        for (words, uppers) in words.iter().zip(&uppers) {
-            let lowers = words.wrapping_sub(uppers << 16);
-            total += u64::from(lowers) + u64::from(*uppers);
-        }
-    }
-    total
+/// One `adc` a word. Written out, since images are built for size and keep loops as they are.
+#[inline(always)]
+fn add_block(sum: u64, block: &[u8; BLOCK]) -> (u64, bool) {
+    let [a, b, c, d, e, f, g, h]: [u64; BLOCK / 8] = zerocopy::transmute!(*block);
+    let half = adc(adc(adc(adc((sum, false), a), b), c), d);
+    adc(adc(adc(adc(half, e), f), g), h)
+}
+
+#[inline(always)]
+fn adc((sum, carry): (u64, bool), word: u64) -> (u64, bool) {
+    let (partial, first) = sum.overflowing_add(word);
+    let (sum, second) = partial.overflowing_add(carry.into());
+    (sum, first | second)
 }
 
 /// A sum in the machine's byte order, folded.
@@ -189,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn lanes_of_a_long_piece_do_not_overflow() {
+    fn carries_of_a_long_piece_are_all_counted() {
         for byte in [0, 0xff] {
             let bytes = vec![byte; 5 << 20];
             assert_eq!(sum(&bytes), plain(&bytes), "{byte:#x}");

@@ -19,7 +19,7 @@ const REPORT_V2: u8 = 0x16;
 const LEAVE_V2: u8 = 0x17;
 const REPORT_V3: u8 = 0x22;
 
-/// What a record of version 3 says of its group (RFC 3376, section 4.2.12).
+/// What a record says of its group (RFC 3376, section 4.2.12; RFC 3810, section 5.2.12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Record {
     /// It is listened to.

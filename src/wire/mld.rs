@@ -1,6 +1,7 @@
 //! Multicast listener discovery (RFC 3810; version 1: RFC 2710).
 
 use super::icmpv6::kind;
+pub use super::igmp::Record;
 use core::{net::Ipv6Addr, time::Duration};
 
 /// Where reports of version 2 go.
@@ -9,17 +10,6 @@ pub const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x16);
 pub const ROUTER_ALERT: [u8; 8] = [super::icmpv6::PROTOCOL, 0, 5, 2, 0, 0, 1, 0];
 /// Bytes of a record of a group without sources.
 pub const RECORD_LEN: usize = 20;
-
-/// What a record says of its group (RFC 3810, section 5.2.12).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Record {
-    /// It is listened to.
-    IsExclude = 2,
-    /// It is no longer.
-    ToInclude = 3,
-    /// It is from now on.
-    ToExclude = 4,
-}
 
 /// The record of a group.
 pub fn record(record: Record, group: Ipv6Addr) -> [u8; RECORD_LEN] {

@@ -238,8 +238,10 @@ impl<M: SharedMemory> RxRing<M> {
     }
 
     fn lent_all(&mut self) -> impl Iterator<Item = PacketBuf> {
-        let large = self.large.iter_mut().flat_map(|large| large.lent.drain(..));
-        self.fill.lent.drain(..).chain(large)
+        core::iter::from_fn(|| {
+            let large = || self.large.as_mut()?.lent.pop_front();
+            self.fill.lent.pop_front().or_else(large)
+        })
     }
 }
 

@@ -87,7 +87,7 @@ impl<M: SharedMemory> TxRing<M> {
         let Ok(done) = self.ring.refresh() else {
             return Err(*self.broken.insert(Broken::Index));
         };
-        self.lent.drain(..done as usize);
+        (0..done).for_each(|_| drop(self.lent.pop_front()));
         Ok(())
     }
 
@@ -194,6 +194,8 @@ fn offload(desc: &mut Desc, info: TxInfo) {
 impl<M: SharedMemory> Drop for TxRing<M> {
     fn drop(&mut self) {
         // The tender may still read these.
-        self.lent.drain(..).for_each(core::mem::forget);
+        while let Some(slice) = self.lent.pop_front() {
+            core::mem::forget(slice);
+        }
     }
 }
