@@ -48,6 +48,8 @@ struct Service {
     nics: Vec<Nic>,
     sleeps: Sleeps,
     hogs: Hogs,
+    /// What came in the last exit.
+    received: Moved,
 }
 
 impl Service {
@@ -263,6 +265,10 @@ impl Nets {
             if ready != 0 || left.is_zero() || now_sent >= TX_BUDGET {
                 break ready;
             }
+            if !slept && linger.expects_answer(service.received, sent, now) {
+                std::hint::spin_loop();
+                continue;
+            }
             if !std::mem::replace(&mut slept, true) {
                 counters.sleeps.add(1);
             }
@@ -291,6 +297,7 @@ impl Nets {
             }
         };
         let now = Instant::now();
+        service.received = received;
         let hogs = service.hogs.any(now);
         let light = service.sleeps.add(sent, received, now - started, hogs);
         let hand_over = match self.shared.mode {

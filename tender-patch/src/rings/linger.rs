@@ -1,7 +1,8 @@
-//! How long an exit waits for more frames, since it costs as much as several of them.
+//! How long an exit waits without sleeping: for more frames, since it costs as much as several of
+//! them, and for the answer to a single one, since waking costs as much as an exit.
 #![forbid(unsafe_code)]
 
-use super::nic::Moved;
+use super::{nic::Moved, policy::SINGLE};
 use std::time::{Duration, Instant};
 
 /// A kind of traffic: how long its next frame is worth waiting for.
@@ -24,8 +25,15 @@ const BULK: Kind =
 const MESSAGES: Kind =
     Kind { frames: 16..40, gap: Duration::from_micros(4), most: Duration::from_micros(40) };
 
+/// How long the peer of a ping-pong may take to answer: one that never sleeps takes 10 us, and the
+/// sleep that this saves costs 20.
+const ANSWER: Duration = Duration::from_micros(30);
+/// Bytes of a frame that is one packet on an Ethernet, at most. What was coalesced has more.
+const PACKET: usize = 1514;
+
 /// The wait of one exit.
 pub(super) struct Linger {
+    started: Instant,
     seen: usize,
     first: Instant,
     last: Instant,
@@ -34,7 +42,7 @@ pub(super) struct Linger {
 impl Linger {
     /// Nothing has come yet.
     pub(super) fn new(now: Instant) -> Linger {
-        Linger { seen: 0, first: now, last: now }
+        Linger { started: now, seen: 0, first: now, last: now }
     }
 
     /// Whether more is worth waiting for, with what has come so far, while `left` is left of the
@@ -53,6 +61,16 @@ impl Linger {
             && now - self.last < kind.gap
             && now - self.first < kind.most
             && !left.is_zero()
+    }
+
+    /// Whether what was sent is likely to be answered at once, when nothing has come yet; `before`
+    /// is what came in the exit before.
+    pub(super) fn expects_answer(&self, before: Moved, sent: Moved, now: Instant) -> bool {
+        let single = |moved: Moved| (1..=SINGLE).contains(&moved.frames);
+        single(before)
+            && single(sent)
+            && before.bytes <= before.frames * PACKET
+            && now - self.started < ANSWER
     }
 }
 
@@ -98,6 +116,20 @@ mod tests {
         assert!(!linger.goes_on(received(16), start + micros(5), LONG));
         assert!(linger.goes_on(received(20), start + micros(6), LONG));
         assert!(!linger.goes_on(received(40), start + micros(6), LONG));
+    }
+
+    #[test]
+    fn the_answer_to_a_single_message_is_looked_for_a_little() {
+        let start = Instant::now();
+        let moved = |frames, bytes| Moved { frames, bytes };
+        let (one, none) = (moved(1, 130), Moved::default());
+        let linger = Linger::new(start);
+        assert!(linger.expects_answer(one, one, start + micros(29)));
+        assert!(!linger.expects_answer(one, one, start + micros(30)));
+        assert!(!linger.expects_answer(none, one, start), "the first is sent");
+        assert!(!linger.expects_answer(one, none, start), "nothing is sent");
+        assert!(!linger.expects_answer(moved(8, 8 * 130), one, start), "many messages");
+        assert!(!linger.expects_answer(moved(1, 1570), one, start), "a transfer's last bytes");
     }
 
     #[test]

@@ -19,7 +19,7 @@ const FEW: usize = 18;
 const LIGHT: usize = 64 << 10;
 /// Frames of a peer that waits for each answer; and few, while somebody keeps the thread from its
 /// processor, since each frame wakes it anew then.
-const SINGLE: usize = 2;
+pub(super) const SINGLE: usize = 2;
 /// Frames between two batches of the guest's, on average, above which the vCPU's thread wins.
 const MANY: usize = 28;
 
