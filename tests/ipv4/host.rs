@@ -1,12 +1,10 @@
-//! One stack, and the test as the rest of its link: frames in, frames out, a virtual clock.
+//! A host of IPv4 alone, and the packets of its link.
 
+pub use crate::link::{Host, OWN_MAC, PEER_MAC};
 use std::net::Ipv4Addr;
 use zerohop::{
-    Pool, PoolConfig, Slice,
-    device::DeviceInfo,
-    frame::{Offloads, RxMeta, RxQueue, TxQueue},
-    stack::{Config, Ipv6, Stack},
-    time::{Duration, Instant},
+    stack::{Config, Ipv6},
+    time::Duration,
     wire::{
         MacAddr,
         arp::{Arp, Operation},
@@ -17,15 +15,6 @@ use zerohop::{
 
 pub const OWN: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 pub const PEER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
-pub const OWN_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);
-pub const PEER_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
-
-pub struct Host {
-    pub stack: Stack,
-    pub pool: Pool,
-    pub now: Instant,
-    pub tx: TxQueue,
-}
 
 /// An IPv4 packet that was sent.
 #[derive(Clone, Debug)]
@@ -47,56 +36,8 @@ impl Host {
     }
 
     pub fn fresh(config: &Config, buffers: usize) -> Host {
-        let info =
-            DeviceInfo { mac: OWN_MAC, mtu: 1500, offloads: Offloads::empty(), io_mode: "wire" };
-        let pool = Pool::heap(PoolConfig { count: buffers, ..PoolConfig::default() });
-        let now = Instant::from_millis(1_000_000);
         let ipv6 = Ipv6 { enabled: false, ..Ipv6::default() };
-        let config = Config { ipv6, ..config.clone() };
-        let stack = Stack::new(&config, &info, pool.clone(), [7; 32], now);
-        Host { stack, pool, now, tx: TxQueue::default() }
-    }
-
-    /// Hands a frame to the stack and lets it answer.
-    pub fn inject(&mut self, frame: &[u8]) {
-        self.inject_as(frame, RxMeta::default());
-    }
-
-    pub fn inject_as(&mut self, frame: &[u8], meta: RxMeta) {
-        let mut rx = RxQueue::default();
-        let mut slices = frame.chunks(1900).filter_map(|chunk| {
-            let mut buf = self.pool.alloc()?;
-            buf.append(chunk.len()).copy_from_slice(chunk);
-            Some(buf.freeze())
-        });
-        // No buffer: the frame is lost.
-        let Some(head) = slices.next() else { return };
-        let rest: Vec<Slice> = slices.collect();
-        rx.push(meta, head, rest);
-        self.stack.receive(self.now, &mut rx, &mut self.tx);
-        self.stack.poll(self.now, &mut self.tx);
-    }
-
-    /// Lets time pass; timers fire when they are due.
-    pub fn pass(&mut self, time: Duration) {
-        let end = self.now + time;
-        while let Some(at) = self.stack.poll_at()
-            && at <= end
-        {
-            self.now = self.now.max(at);
-            self.stack.poll(self.now, &mut self.tx);
-        }
-        self.now = end;
-        self.stack.poll(self.now, &mut self.tx);
-    }
-
-    /// The frames that were sent since the last call.
-    pub fn frames(&mut self) -> Vec<Vec<u8>> {
-        let mut frames = Vec::new();
-        while let Some((_, slices)) = self.tx.pop() {
-            frames.push(slices.flat_map(|slice| slice.to_vec()).collect());
-        }
-        frames
+        Host::start(&Config { ipv6, ..config.clone() }, buffers)
     }
 
     /// The IPv4 packets of these frames, their checksums right.
@@ -116,10 +57,6 @@ impl Host {
     pub fn meet(&mut self, address: Ipv4Addr, mac: MacAddr) {
         self.inject(&arp(Operation::Request, (mac, address), OWN));
         self.frames();
-    }
-
-    pub fn count(&self, name: &str) -> u64 {
-        self.stack.stats().find(|(n, _)| *n == name).unwrap_or_else(|| panic!("{name}")).1
     }
 }
 

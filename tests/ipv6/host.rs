@@ -1,14 +1,12 @@
-//! One stack, and the test as the rest of its link: frames in, frames out, a virtual clock.
+//! A host of IPv6 alone, and the packets of its link.
 
+pub use crate::link::{Host, OWN_MAC, PEER_MAC};
 use std::net::{IpAddr, Ipv6Addr};
 use zerocopy::IntoBytes;
 use zerohop::{
-    Pool, PoolConfig,
-    device::DeviceInfo,
-    frame::{Offloads, RxMeta, RxQueue, TxQueue},
     ip::{Address, AddressState, Origin},
-    stack::{Config, Stack},
-    time::{Duration, Instant},
+    stack::Config,
+    time::Duration,
     wire::{
         MacAddr,
         icmpv6::{Header, PROTOCOL, kind, pseudo_header},
@@ -16,8 +14,6 @@ use zerohop::{
     },
 };
 
-pub const OWN_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);
-pub const PEER_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
 pub const EVIL_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 0x66]);
 pub const NOWHERE: Ipv6Addr = Ipv6Addr::UNSPECIFIED;
 
@@ -28,13 +24,6 @@ pub fn ip(text: &str) -> Ipv6Addr {
 /// The router on the link, or a neighbour.
 pub fn peer() -> Ipv6Addr {
     ip("fe80::1")
-}
-
-pub struct Host {
-    pub stack: Stack,
-    pub pool: Pool,
-    pub now: Instant,
-    pub tx: TxQueue,
 }
 
 /// An IPv6 packet that was sent.
@@ -67,50 +56,14 @@ impl Host {
     }
 
     pub fn fresh(config: Config) -> Host {
-        let info =
-            DeviceInfo { mac: OWN_MAC, mtu: 1500, offloads: Offloads::empty(), io_mode: "wire" };
-        let pool = Pool::heap(PoolConfig { count: 512, ..PoolConfig::default() });
-        let now = Instant::from_millis(1_000_000);
         let addresses = config.addresses.iter().filter(|c| !c.address.is_ipv4()).copied().collect();
-        let config = Config { addresses, ..config };
-        let stack = Stack::new(&config, &info, pool.clone(), [7; 32], now);
-        Host { stack, pool, now, tx: TxQueue::default() }
-    }
-
-    /// Hands a frame to the stack and lets it answer.
-    pub fn inject(&mut self, frame: &[u8]) {
-        let mut rx = RxQueue::default();
-        let mut slices = frame.chunks(1900).filter_map(|chunk| {
-            let mut buf = self.pool.alloc()?;
-            buf.append(chunk.len()).copy_from_slice(chunk);
-            Some(buf.freeze())
-        });
-        // No buffer: the frame is lost.
-        let Some(head) = slices.next() else { return };
-        let rest: Vec<_> = slices.collect();
-        rx.push(RxMeta::default(), head, rest);
-        self.stack.receive(self.now, &mut rx, &mut self.tx);
-        self.stack.poll(self.now, &mut self.tx);
-    }
-
-    /// Lets time pass; timers fire when they are due.
-    pub fn pass(&mut self, time: Duration) {
-        let end = self.now + time;
-        while let Some(at) = self.stack.poll_at()
-            && at <= end
-        {
-            self.now = self.now.max(at);
-            self.stack.poll(self.now, &mut self.tx);
-        }
-        self.now = end;
-        self.stack.poll(self.now, &mut self.tx);
+        Host::start(&Config { addresses, ..config }, 512)
     }
 
     /// The packets that were sent since the last call, their checksums right.
     pub fn packets(&mut self) -> Vec<Packet> {
         let mut packets = Vec::new();
-        while let Some((_, slices)) = self.tx.pop() {
-            let frame: Vec<u8> = slices.flat_map(|slice| slice.to_vec()).collect();
+        for frame in self.frames() {
             assert_eq!(frame[12..14], [0x86, 0xdd], "an IPv6 packet");
             let header = ipv6::Header::parse(&frame[14..], frame.len() - 14).unwrap();
             let payload = frame[54..].to_vec();
@@ -124,10 +77,6 @@ impl Host {
     /// The messages of one type among them.
     pub fn sent(&mut self, kind: u8) -> Vec<Packet> {
         self.packets().into_iter().filter(|packet| packet.kind() == Some(kind)).collect()
-    }
-
-    pub fn count(&self, name: &str) -> u64 {
-        self.stack.stats().find(|(n, _)| *n == name).unwrap_or_else(|| panic!("{name}")).1
     }
 
     pub fn addresses(&self, origin: Origin) -> Vec<Address> {
