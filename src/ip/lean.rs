@@ -10,10 +10,23 @@ use crate::{
     frame::{PartialCsum, TxMeta},
     wire::{
         ethernet::{self, EtherType, HEADER_LEN},
-        ipv4, ipv6,
+        ipv4, ipv6, tcp, udp,
     },
 };
 use core::net::IpAddr;
+
+/// Facts of packets whose sums the device completes: by IP version, and whether it is UDP. Ready
+/// made, as loading them in words right after their fields were stored would be slow.
+static USUAL: [[TxMeta; 2]; 2] = {
+    const fn meta(ip_len: usize, offset: u16) -> TxMeta {
+        let start = (HEADER_LEN + ip_len) as u16;
+        TxMeta { csum: Some(PartialCsum { start, offset }), gso: None }
+    }
+    const fn of(ip_len: usize) -> [TxMeta; 2] {
+        [meta(ip_len, tcp::CHECKSUM_OFFSET), meta(ip_len, udp::CHECKSUM_OFFSET)]
+    }
+    [of(ipv4::HEADER_LEN), of(ipv6::HEADER_LEN)]
+};
 
 impl Output<'_> {
     /// Sends a packet if it is a usual one; else takes the way of all others.
@@ -26,34 +39,43 @@ impl Output<'_> {
         payload: Option<Slice>,
     ) -> Result<(), SendError> {
         let behind = payload.as_ref().map_or(0, |slice| slice.len());
-        let Some(start) = self.head(flow, &how, &mut head, behind) else {
-            return self.transmit(flow, how, head, behind, payload);
-        };
+        if !self.head(flow, &how, &mut head, behind) {
+            return self.otherwise(flow, how, head, payload);
+        }
         self.ip.stats.sent += 1;
-        let csum = how.csum_offset.map(|offset| PartialCsum { start: start as u16, offset });
-        let meta = TxMeta { csum, gso: None };
+        let datagram = how.protocol == udp::PROTOCOL;
+        let meta = match how.csum_offset {
+            Some(_) => USUAL[usize::from(flow.remote.is_ipv6())][usize::from(datagram)],
+            None => TxMeta::default(),
+        };
         self.tx.push(meta, head.freeze(), payload);
         self.ended(flow, &how, meta);
         Ok(())
     }
 
-    /// Puts both headers in front of a usual packet; how long they are.
-    #[inline]
-    fn head(
+    #[inline(never)]
+    fn otherwise(
         &mut self,
-        flow: &Flow,
-        how: &Outgoing,
-        head: &mut PacketBuf,
-        behind: usize,
-    ) -> Option<usize> {
-        let mac = self.ip.neighbors.cached(flow.cache, self.now)?;
-        if self.room() == 0 || how.gso.is_some() || !self.ip.path_mtus.is_empty() {
-            return None;
+        flow: &mut Flow,
+        how: Outgoing,
+        head: PacketBuf,
+        payload: Option<Slice>,
+    ) -> Result<(), SendError> {
+        let behind = payload.as_ref().map_or(0, |slice| slice.len());
+        self.transmit(flow, how, head, behind, payload)
+    }
+
+    /// Puts both headers in front of a usual packet, if it is one.
+    #[inline]
+    fn head(&mut self, flow: &Flow, how: &Outgoing, head: &mut PacketBuf, behind: usize) -> bool {
+        let Some(mac) = self.ip.neighbors.cached(flow.cache, self.now) else { return false };
+        let other = !matches!(how.protocol, tcp::PROTOCOL | udp::PROTOCOL) || how.gso.is_some();
+        if other || self.room() == 0 || !self.ip.path_mtus.is_empty() {
+            return false;
         }
         let len = head.len() + behind;
         match (flow.local, flow.remote) {
             (IpAddr::V4(src), IpAddr::V4(dst)) if len + ipv4::HEADER_LEN <= self.ip.mtu.into() => {
-                const LEN: usize = HEADER_LEN + ipv4::HEADER_LEN;
                 // RFC 6864, section 4.1: as in `header4`.
                 let ident = match how.dont_fragment {
                     true => 0,
@@ -72,19 +94,21 @@ impl Output<'_> {
                     src,
                     dst,
                 };
-                let (link, ip) = head.prepend(LEN).split_first_chunk_mut()?;
-                *link = ethernet::bytes(mac, &self.ip.mac, EtherType::Ipv4);
-                *ip.first_chunk_mut()? = header.bytes();
-                Some(LEN)
+                let bytes = head.prepend(HEADER_LEN + ipv4::HEADER_LEN);
+                let (link, ip) = bytes.split_at_mut(HEADER_LEN);
+                link.copy_from_slice(&ethernet::bytes(mac, &self.ip.mac, EtherType::Ipv4));
+                ip.copy_from_slice(&header.bytes());
+                true
             }
             (IpAddr::V6(src), IpAddr::V6(dst)) if len + ipv6::HEADER_LEN <= self.ip.mtu6.into() => {
-                const LEN: usize = HEADER_LEN + ipv6::HEADER_LEN;
-                let (link, ip) = head.prepend(LEN).split_first_chunk_mut()?;
-                *link = ethernet::bytes(mac, &self.ip.mac, EtherType::Ipv6);
-                *ip.first_chunk_mut()? = self.header6((src, dst), how, len).encode();
-                Some(LEN)
+                let header = self.header6((src, dst), how, len).encode();
+                let bytes = head.prepend(HEADER_LEN + ipv6::HEADER_LEN);
+                let (link, ip) = bytes.split_at_mut(HEADER_LEN);
+                link.copy_from_slice(&ethernet::bytes(mac, &self.ip.mac, EtherType::Ipv6));
+                ip.copy_from_slice(&header);
+                true
             }
-            _ => None,
+            _ => false,
         }
     }
 }

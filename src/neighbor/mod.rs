@@ -271,8 +271,8 @@ impl Neighbors {
         let slot = index.checked_sub(1).and_then(|i| self.slots.get_mut(i as usize));
         let Some(slot) = slot.filter(|slot| slot.generation == generation) else { return };
         if !matches!(slot.state, State::Incomplete { .. }) {
-            let lasts = if slot.address.is_ipv4() { REACHABLE } else { reachable6 };
-            slot.state = State::Reachable { until: now + lasts };
+            let until = if slot.address.is_ipv4() { now + REACHABLE } else { now + reachable6 };
+            slot.state = State::Reachable { until };
         }
     }
 

@@ -71,7 +71,9 @@ impl Stack {
             csum: meta.csum,
             gso: meta.gso,
         };
-        if !dst.is_multicast() && !src.is_unspecified() {
+        // Of other protocols the rules about addresses differ.
+        let usual = matches!(header.next_header, tcp::PROTOCOL | udp::PROTOCOL);
+        if usual && !dst.is_multicast() && !src.is_unspecified() {
             self.familiar.note((to, from), &incoming, &self.ip.addresses);
         }
         if header.next_header == tcp::PROTOCOL {

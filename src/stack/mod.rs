@@ -284,6 +284,7 @@ impl Stack {
         let dhcp = self.dhcp_stats();
         let copied = self.stats.payload_bytes_copied
             + tcp.payload_bytes_copied
+            + udp.payload_bytes_copied
             + ip.payload_bytes_copied
             + self.reassembly.stats.payload_bytes_copied
             + self.device.payload_bytes_copied;

@@ -87,18 +87,19 @@ pub(super) fn transmit_lean<N: Network>(
     } else {
         Some(whole_or_part(slice, part))
     };
-    let mut sum = out.pseudo.with_len(head.len() + len - copied);
+    let sum = out.pseudo.with_len(head.len() + len - copied);
     let offloaded = net.offloads().contains(Offloads::TX_CSUM);
-    let checksum = if offloaded {
-        sum.partial()
-    } else {
-        sum.add(&head);
-        behind.iter().for_each(|slice| sum.add(slice));
-        sum.finish()
-    };
+    let checksum = if offloaded { sum.partial() } else { checksum(sum, &head, behind.as_deref()) };
     put_checksum(&mut head, checksum);
     net.transmit_lean(flow, how(out, offloaded, None), head, behind)?;
     Ok(copied)
+}
+
+#[inline(never)]
+fn checksum(mut sum: Checksum, head: &[u8], behind: Option<&[u8]>) -> u16 {
+    sum.add(head);
+    sum.add(behind.unwrap_or_default());
+    sum.finish()
 }
 
 #[inline]
@@ -120,7 +121,7 @@ fn how(out: &Out, offloaded: bool, gso: Option<Gso>) -> Outgoing {
 }
 
 /// A header whose only option is the timestamp, if any.
-#[inline]
+#[inline(always)]
 fn plain_header(head: &mut PacketBuf, header: &Header, timestamps: Option<Timestamps>) {
     match timestamps {
         Some(timestamps) => {

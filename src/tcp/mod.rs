@@ -14,7 +14,7 @@
 //! | `receive` | 3.10.7: a packet is checked, its connection found; CLOSED |
 //! | `listen`, `syn_sent` | 3.10.7.2, 3.10.7.3; passive and active open |
 //! | `arrive`, `ack`, `text` | 3.10.7.4: all other states, in the RFC's order |
-//! | `output`, `emit` | 3.8: what is sent when; how a segment is built |
+//! | `output`, `usual`, `emit` | 3.8: what is sent when; how a segment is built |
 //! | `timers`, `rtt`, `wheel` | RFC 6298, persist, delayed ACK, keep-alive, 2 MSL |
 //! | `recovery`, `rack`, `tlp`, `scoreboard` | RFC 6675, 8985, 6937, 5682, 6582 |
 //! | `plpmtud`, `icmp` | path MTUs: RFC 4821, 8899; 1191, 8201, 5927 |

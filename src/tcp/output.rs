@@ -169,12 +169,18 @@ impl Conn {
     }
 
     /// Sends the next thing that may be sent.
+    #[inline]
     fn output_next<N: Network>(&mut self, cx: &mut Core, net: &mut N) -> Result<(), Stop> {
         if let Some(sent) = self.send_usual(cx, net) {
             sent?;
             // Nothing else is owed then.
             return if self.snd_nxt == self.send.end() { Err(Stop::Nothing) } else { Ok(()) };
         }
+        self.output_other(cx, net)
+    }
+
+    #[inline(never)]
+    fn output_other<N: Network>(&mut self, cx: &mut Core, net: &mut N) -> Result<(), Stop> {
         if self.ack_now && (self.dsack.is_some() || !self.recv.in_order()) {
             // SACK blocks travel in ACKs of their own: full segments have no room for them.
             return self.send_ack(cx, net, self.snd_nxt);
@@ -417,6 +423,7 @@ impl Conn {
         if send_tail { len } else { whole }
     }
 
+    #[inline(never)]
     fn send_new_segment<N: Network>(
         &mut self,
         cx: &mut Core,
@@ -575,6 +582,7 @@ impl Conn {
     }
 
     /// Sends a segment; with timestamps only, if no options are given.
+    #[inline(never)]
     fn transmit<N: Network>(
         &mut self,
         cx: &mut Core,

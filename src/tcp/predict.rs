@@ -122,6 +122,7 @@ impl Conn {
             && !self.is_probing_mtu()
     }
 
+    #[inline]
     fn predicted_arrives(
         &mut self,
         cx: &mut Core,

@@ -6,9 +6,17 @@ use alloc::collections::VecDeque;
 /// What holding one piece costs beside its bytes, so that tiny writes are bounded too.
 const PIECE_COST: usize = 64;
 
+/// A piece of what was written. In this order no padding is copied with it, which would be slow
+/// right after it was stored.
+#[repr(C)]
+struct Piece {
+    slice: Slice,
+    /// The sequence number of its first byte.
+    start: SeqNum,
+}
+
 pub(crate) struct SendQueue {
-    /// Pieces with the sequence number of their first byte.
-    pieces: VecDeque<(SeqNum, Slice)>,
+    pieces: VecDeque<Piece>,
     /// Bytes that are not acknowledged.
     bytes: usize,
     /// Bytes of the pool that the pieces keep from being reused, a buffer that several share counted
@@ -64,10 +72,11 @@ impl SendQueue {
         if slice.buffer().is_some() { &mut self.pinned } else { &mut self.borrowed }
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, slice: Slice) {
         let len = slice.len();
         *self.account(&slice) += slice.pinned();
-        self.pieces.push_back((self.end, slice));
+        self.pieces.push_back(Piece { slice, start: self.end });
         self.bytes += len;
         self.end += len as u32;
     }
@@ -79,12 +88,17 @@ impl SendQueue {
         if una == self.end && self.is_lone() {
             self.pieces.pop_front();
             (self.bytes, self.pinned, self.borrowed, self.cursor) = (0, 0, 0, 0);
-            return;
+        } else {
+            self.acknowledge_some(una);
         }
+    }
+
+    #[inline(never)]
+    fn acknowledge_some(&mut self, una: SeqNum) {
         self.bytes = if self.end > una { (self.end - una) as usize } else { 0 };
-        while let Some((start, slice)) = self.pieces.front()
+        while let Some(Piece { slice, start }) = self.pieces.front()
             && *start + slice.len() as u32 <= una
-            && let Some((_, slice)) = self.pieces.pop_front()
+            && let Some(Piece { slice, .. }) = self.pieces.pop_front()
         {
             *self.account(&slice) -= slice.pinned();
             self.cursor = self.cursor.saturating_sub(1);
@@ -92,7 +106,7 @@ impl SendQueue {
     }
 
     fn contains(&self, index: usize, seq: SeqNum) -> bool {
-        self.pieces.get(index).is_some_and(|(start, slice)| seq - *start < slice.len() as u32)
+        self.pieces.get(index).is_some_and(|piece| seq - piece.start < piece.slice.len() as u32)
     }
 
     /// The pieces of `len` bytes from `seq` on, without copying; `seq + len` must not be past the
@@ -102,11 +116,11 @@ impl SendQueue {
         if !self.contains(self.cursor, seq) {
             self.cursor += 1;
             if !self.contains(self.cursor, seq) {
-                let after = self.pieces.partition_point(|(start, _)| *start <= seq);
+                let after = self.pieces.partition_point(|piece| piece.start <= seq);
                 self.cursor = after.saturating_sub(1);
             }
         }
-        let skip = self.pieces.get(self.cursor).map_or(0, |(start, _)| (seq - *start) as usize);
+        let skip = self.pieces.get(self.cursor).map_or(0, |piece| (seq - piece.start) as usize);
         Range { pieces: &self.pieces, index: self.cursor, skip, left: len }
     }
 
@@ -121,7 +135,7 @@ impl SendQueue {
         if !self.contains(self.cursor, seq) {
             self.cursor += 1;
         }
-        let (start, slice) = self.pieces.get(self.cursor)?;
+        let Piece { slice, start } = self.pieces.get(self.cursor)?;
         let from = (seq - *start) as usize;
         let part = from..from + len as usize;
         (part.end <= slice.len()).then_some((slice, part))
@@ -159,7 +173,7 @@ impl SendQueue {
 /// Pieces of a range: the slice that each lies in, with the part of it.
 #[derive(Clone)]
 pub(crate) struct Range<'a> {
-    pieces: &'a VecDeque<(SeqNum, Slice)>,
+    pieces: &'a VecDeque<Piece>,
     index: usize,
     skip: usize,
     left: usize,
@@ -176,7 +190,7 @@ impl Range<'_> {
     #[inline]
     pub(crate) fn first_bytes(&self) -> usize {
         let piece = self.pieces.get(self.index);
-        piece.map_or(0, |(_, slice)| (slice.len() - self.skip).min(self.left))
+        piece.map_or(0, |piece| (piece.slice.len() - self.skip).min(self.left))
     }
 }
 
@@ -188,7 +202,7 @@ impl<'a> Iterator for Range<'a> {
         if self.left == 0 {
             return None;
         }
-        let (_, slice) = self.pieces.get(self.index)?;
+        let Piece { slice, .. } = self.pieces.get(self.index)?;
         let start = core::mem::take(&mut self.skip);
         let len = (slice.len() - start).min(self.left);
         self.left -= len;

@@ -370,7 +370,12 @@ impl Tcp {
     }
 
     /// Takes the next change that was not taken yet.
+    #[inline]
     pub fn take_event(&mut self) -> Option<Event> {
+        if self.cx.events.is_empty() { None } else { self.next_event() }
+    }
+
+    fn next_event(&mut self) -> Option<Event> {
         while let Some(&source) = self.cx.events.front() {
             match source {
                 Source::Listener(index) => {

@@ -269,6 +269,7 @@ impl Udp {
     }
 
     /// Sockets that became readable since the last call.
+    #[inline]
     pub fn take_readable(&mut self) -> Option<UdpId> {
         self.readable.pop_front()
     }

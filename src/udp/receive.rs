@@ -125,6 +125,7 @@ impl Udp {
         }
     }
 
+    #[inline]
     fn queue(&mut self, index: u32, datagram: Datagram, short: bool) {
         let Some(socket) = self.sockets.at(index) else { return };
         let pinned = datagram.data.pinned();

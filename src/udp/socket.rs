@@ -59,6 +59,7 @@ impl Socket {
     }
 
     /// How well the socket fits a datagram; the best one gets it.
+    #[inline]
     pub(super) fn fits(&self, local: IpAddr, remote: SocketAddr) -> Option<u8> {
         let own = match self.local.ip() {
             // The IPv6 wildcard takes both families.
@@ -74,6 +75,7 @@ impl Socket {
 
     /// Keeps a datagram of `pinned` bytes of buffers; false when there is no room for it. One is
     /// always taken.
+    #[inline]
     pub(super) fn push(&mut self, datagram: Datagram, pinned: usize) -> bool {
         let (most, most_bytes) = self.limit;
         let full = self.queue.len() >= most || self.bytes + pinned > most_bytes;
@@ -86,6 +88,7 @@ impl Socket {
     }
 
     /// The next datagram, and how much it held.
+    #[inline]
     pub(super) fn pop(&mut self) -> Option<(Datagram, usize)> {
         let (datagram, pinned) = self.queue.pop_front()?;
         self.bytes -= pinned;

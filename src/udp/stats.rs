@@ -25,6 +25,8 @@ pub struct Stats {
     pub icmp_errors: u64,
     /// ICMP errors that were about no socket.
     pub icmp_ignored: u64,
+    /// Bytes of short datagrams that were copied behind their headers.
+    pub payload_bytes_copied: u64,
 }
 
 impl Stats {
@@ -40,6 +42,7 @@ impl Stats {
             "udp_no_port",
             "udp_icmp_errors",
             "udp_icmp_ignored",
+            "udp_payload_bytes_copied",
         ];
         named(NAMES, self.as_bytes())
     }

@@ -76,7 +76,7 @@ impl PacketBuf {
     ///
     /// # Panics
     /// When `n` is over [`PacketBuf::headroom`].
-    #[inline]
+    #[inline(always)]
     pub fn prepend(&mut self, n: usize) -> &mut [u8] {
         assert!(n <= self.head as usize, "no headroom");
         self.head -= n as u32;
@@ -88,7 +88,7 @@ impl PacketBuf {
     ///
     /// # Panics
     /// When `n` is over [`PacketBuf::tailroom`].
-    #[inline]
+    #[inline(always)]
     pub fn append(&mut self, n: usize) -> &mut [u8] {
         assert!(n <= self.tailroom(), "no tailroom");
         let at = self.len();

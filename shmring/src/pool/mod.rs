@@ -316,17 +316,27 @@ impl Pool {
     /// A buffer with the configured headroom and no data; `None` when only the reserve is left.
     #[inline]
     pub fn alloc(&self) -> Option<PacketBuf> {
-        self.take(self.inner().config.reserve)
+        self.buffer(self.take(self.inner().config.reserve)?)
     }
 
     /// Like [`Pool::alloc`], and from the reserve too: for what must go out (ACK, RST, ARP).
     #[inline]
     pub fn alloc_reserved(&self) -> Option<PacketBuf> {
-        self.take(0)
+        self.buffer(self.take(0)?)
+    }
+
+    /// A fresh buffer. Made apart from [`Pool::take`], so that it need not pass through memory.
+    #[inline]
+    fn buffer(&self, meta: NonNull<Meta>) -> Option<PacketBuf> {
+        let inner = self.inner();
+        // SAFETY: the pool is alive.
+        let index = unsafe { meta.as_ref() }.index as usize;
+        let shade = (index * CACHE_LINE) & inner.shades;
+        Some(PacketBuf::new(meta, inner.config.headroom + shade))
     }
 
     #[inline]
-    fn take(&self, keep: usize) -> Option<PacketBuf> {
+    fn take(&self, keep: usize) -> Option<NonNull<Meta>> {
         let inner = self.inner();
         let next_of = |i: usize| inner.metas[i].next.load(Ordering::Relaxed);
         let taken = if inner.confined {
@@ -340,8 +350,7 @@ impl Pool {
         };
         let meta = &inner.metas[index];
         meta.header.refs.set_one();
-        let shade = (index * CACHE_LINE) & inner.shades;
-        Some(PacketBuf::new(NonNull::from(meta), inner.config.headroom + shade))
+        Some(NonNull::from(meta))
     }
 
     /// The configuration that the pool was made with.
