@@ -49,7 +49,8 @@ impl Stack {
         packet.truncate(HEADER_LEN + header.payload_len);
         let (src, dst) = (header.src, header.dst);
         let nobody = src.is_multicast() || src.is_loopback() || src.to_ipv4_mapped().is_some();
-        if nobody || (self.ip.addresses.is_own(src.into()) && !self.may_be_defended(&header)) {
+        let ours = self.ip.addresses.is_own(src.into());
+        if nobody || (ours && !self.may_be_defended(&header, packet.first())) {
             // RFC 4291, 2.5.3 and 2.7: never a source address on a link; RFC 4942, section 2.2: nor
             // one that stands for an IPv4 address, as which an application would take it.
             self.stats.dropped_ip_source += 1;
@@ -91,12 +92,14 @@ impl Stack {
         }
     }
 
-    /// Whether a packet that comes from an address of ours may be another host's, which defends it
-    /// (RFC 4862, section 5.4.4).
+    /// Whether a packet that comes from an address of ours may be an advertisement of another host,
+    /// which defends it (RFC 4862, section 5.4.4).
     #[cold]
-    fn may_be_defended(&self, header: &Header) -> bool {
+    fn may_be_defended(&self, header: &Header, packet: &[u8]) -> bool {
         let unverified = self.ip.addresses.get(header.src.into()).is_some_and(|a| !a.is_verified());
-        unverified && header.next_header == icmpv6::PROTOCOL
+        unverified
+            && header.next_header == icmpv6::PROTOCOL
+            && packet.get(HEADER_LEN) == Some(&kind::NEIGHBOR_ADVERTISEMENT)
     }
 
     /// Hands what is behind the extension headers to its protocol.

@@ -46,6 +46,11 @@ fn reports_duplicate(blocks: &[(SeqNum, SeqNum)], ack: SeqNum) -> bool {
     blocks.first().is_some_and(|&first| first.0 < ack || inside(first))
 }
 
+/// Whether all that a segment has is its ACK.
+fn is_plain(seg: &Segment) -> bool {
+    seg.len == 0 && !seg.flags.intersects(Flags::SYN | Flags::FIN)
+}
+
 impl Conn {
     pub(crate) fn process_ack(&mut self, cx: &mut Core, seg: &Segment) -> Verdict {
         // RFC 5961, 5.2: SND.UNA - MAX.SND.WND <= SEG.ACK <= SND.NXT, else a challenge ACK.
@@ -72,6 +77,10 @@ impl Conn {
             }
             if let Some((start, end)) = self.duplicate(seg) {
                 self.on_late_duplicate(cx, start, end);
+            } else if seg.ack == before && is_plain(seg) && window_same {
+                // RFC 8985, 7.4.2: a peer that reports no duplicates answers a probe's copy so.
+                let progress = Progress { duplicate: true, ..Progress::default() };
+                self.judge_probe(cx, &progress);
             }
             if self.unsent() > 0 {
                 self.choose_rtx(cx);
@@ -91,10 +100,7 @@ impl Conn {
             self.take_cumulative(now, seg.ack, &mut sampler, &mut samples, &mut progress);
         } else {
             // RFC 5681, section 2.
-            progress.duplicate = seg.ack == before
-                && seg.len == 0
-                && !seg.flags.intersects(Flags::SYN | Flags::FIN)
-                && window_same;
+            progress.duplicate = seg.ack == before && is_plain(seg) && window_same;
         }
         if self.sack_ok && !seg.options.sack.is_empty() {
             self.take_sack(now, seg, &mut sampler, &mut samples, &mut progress);

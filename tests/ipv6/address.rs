@@ -115,6 +115,20 @@ fn a_duplicate_is_given_up_though_it_was_used_already() {
 }
 
 #[test]
+fn only_a_claim_is_taken_from_an_address_that_is_being_verified() {
+    let (mut host, own, _) = started();
+    host.stack.udp.bind((own, 7).into()).unwrap();
+    assert!(host.echo(own, own).is_empty());
+    // It claims another's.
+    let other = ip("2001:db8::1");
+    host.inject(&advertisement((own, own), other, flag::OVERRIDE, EVIL_MAC));
+    let payload = crate::icmp::datagram((own, own), 7, b"x");
+    host.inject(&frame(own, own, 64, zerohop::wire::udp::PROTOCOL, &payload));
+    assert_eq!((host.count("dropped_ip_source"), host.count("udp_received")), (2, 0));
+    assert_eq!(host.state(own), Some(AddressState::Optimistic));
+}
+
+#[test]
 fn an_address_that_another_host_defends_is_replaced_by_the_next() {
     for advertised in [true, false] {
         let mut host = Host::fresh(Config::default());

@@ -14,7 +14,7 @@ use zerohop::{
 };
 
 /// A UDP datagram with its checksum.
-fn datagram((src, dst): (Ipv6Addr, Ipv6Addr), port: u16, data: &[u8]) -> Vec<u8> {
+pub fn datagram((src, dst): (Ipv6Addr, Ipv6Addr), port: u16, data: &[u8]) -> Vec<u8> {
     let len = 8 + data.len();
     let mut bytes = [&[0x12, 0x34][..], &port.to_be_bytes(), &[0, 0, 0, 0], data].concat();
     bytes[4..6].copy_from_slice(&(len as u16).to_be_bytes());

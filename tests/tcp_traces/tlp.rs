@@ -74,3 +74,21 @@ fn probe_that_arrived_beside_its_original_reduces_nothing() {
         assert!(info.ssthresh > 1 << 20, "{in_flight}: {info:?}");
     }
 }
+
+#[test]
+fn probe_that_a_peer_without_dsack_answers_twice_reduces_nothing() {
+    // RFC 8985, 7.4.2: a duplicate ACK that reports nothing says that both copies arrived.
+    let (mut t, id) = probed();
+    inject!(t, ACK, seq = 1, ack = 10_001, win = 60_000);
+    t.write(id, 1000);
+    inject!(t, ACK, seq = 1, ack = 11_001, win = 60_000);
+    let info = t.tcp.info(id).unwrap();
+    assert!(info.ssthresh > 1 << 20, "{info:?}");
+    // An update of the window is none.
+    let (mut t, id) = probed();
+    inject!(t, ACK, seq = 1, ack = 10_001, win = 61_000);
+    t.write(id, 1000);
+    inject!(t, ACK, seq = 1, ack = 11_001, win = 61_000);
+    let info = t.tcp.info(id).unwrap();
+    assert!(info.ssthresh < 1 << 20, "{info:?}");
+}
