@@ -61,7 +61,8 @@ impl Rack {
     /// Step 4: the reordering window widens with every round that has a D-SACK.
     #[inline]
     pub(crate) fn on_round(&mut self, dsack: bool, snd_una: SeqNum, snd_nxt: SeqNum) {
-        if self.dsack_round.is_some_and(|end| snd_una >= end) {
+        // Nothing that was sent since: that is still the same round.
+        if self.dsack_round.is_some_and(|end| snd_una >= end && snd_nxt != end) {
             self.dsack_round = None;
         }
         if dsack && self.dsack_round.is_none() {

@@ -344,6 +344,30 @@ fn reordering_window_widens_with_every_round_that_has_a_d_sack() {
 }
 
 #[test]
+fn d_sacks_with_nothing_in_flight_widen_the_reordering_window_once() {
+    let waited = |d_sacks: u32| {
+        let (mut t, id) = ten_in_flight(true, Congestion::Cubic);
+        inject!(t, ACK, seq = 1, ack = 1, win = 60_000, sack = vec![(1001, 2001)]);
+        inject!(t, ACK, seq = 1, ack = 10_001, win = 60_000);
+        for n in 0..d_sacks {
+            let copy = vec![(1 + 1000 * n, 1001 + 1000 * n)];
+            inject!(t, ACK, seq = 1, ack = 10_001, win = 60_000, sack = copy);
+        }
+        t.write(id, 10_000);
+        t.pass(RTT);
+        t.net.sent.clear();
+        let start = t.net.now;
+        inject!(t, ACK, seq = 1, ack = 10_001, win = 60_000, sack = vec![(11_001, 20_001)]);
+        while !std::iter::from_fn(|| t.take_sent()).any(|s| s.seq == 10_001) {
+            t.pass(Duration::from_millis(1));
+        }
+        t.net.now.saturating_since(start).as_millis()
+    };
+    assert_eq!(waited(3), waited(1));
+    assert!(waited(1) >= waited(0) + 20);
+}
+
+#[test]
 fn widened_reordering_window_is_given_up_after_sixteen_recoveries() {
     // RFC 8985, 6.2, step 4.
     let (mut t, id) = ten_in_flight(true, Congestion::Cubic);

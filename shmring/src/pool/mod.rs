@@ -234,8 +234,8 @@ impl Pool {
     /// Likewise, for one thread: no instruction is locked, which halves the cost of a buffer.
     ///
     /// # Safety
-    /// Every handle, buffer, slice and `Bytes` of the pool, and every [`Charge`] that one of its
-    /// buffers is charged to, stays on the thread that made it.
+    /// Every handle, buffer, slice and `Bytes` of the pool, every [`Charge`] that one of its buffers
+    /// is charged to, and what else is charged to that, stays on the thread that made it.
     ///
     /// # Panics
     /// As [`Pool::heap`].
