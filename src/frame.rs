@@ -188,7 +188,7 @@ impl Chain {
     }
 
     /// Drops the first `n` bytes, or all when there are fewer.
-    #[inline]
+    #[inline(always)]
     pub fn advance(&mut self, n: usize) {
         if n < self.first.len() {
             self.first.advance(n);
@@ -409,7 +409,7 @@ impl<M> FrameQueue<M> {
     }
 
     /// Takes the next frame into `chain`, whose former content is dropped.
-    #[inline]
+    #[inline(always)]
     pub fn pop_into(&mut self, chain: &mut Chain) -> Option<M> {
         let (meta, mut frags) = self.pop()?;
         chain.clear();
@@ -432,7 +432,7 @@ pub struct Frags<'a> {
 impl Iterator for Frags<'_> {
     type Item = Slice;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Slice> {
         self.left = self.left.checked_sub(1)?;
         self.frags.pop_front()

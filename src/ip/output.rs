@@ -625,7 +625,7 @@ impl Network for Output<'_> {
         joined
     }
 
-    #[inline]
+    #[inline(always)]
     fn confirm(&mut self, flow: &Flow) {
         self.ip.neighbors.confirm(flow.cache, self.now);
     }

@@ -18,7 +18,6 @@ use crate::{
 };
 use alloc::vec::Vec;
 use core::net::IpAddr;
-use hashbrown::HashMap;
 
 /// Most neighbours; one that is not in use makes room for a new one.
 const MAX: usize = 1024;
@@ -95,7 +94,8 @@ pub(crate) enum Lookup {
 /// The table.
 pub(crate) struct Neighbors {
     slots: Vec<Slot>,
-    index: HashMap<IpAddr, u32>,
+    /// Slots of addresses, in the order of these.
+    index: Vec<(IpAddr, u32)>,
     generation: u32,
     /// Packets that wait, and how many may.
     waiting: usize,
@@ -117,7 +117,7 @@ impl Neighbors {
     pub(crate) fn new(max_waiting: usize) -> Neighbors {
         Neighbors {
             slots: Vec::new(),
-            index: HashMap::new(),
+            index: Vec::new(),
             generation: 0,
             waiting: 0,
             max_waiting,
@@ -136,7 +136,7 @@ impl Neighbors {
     }
 
     /// The address of the slot that `cache` names, if it is still the same neighbour's.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn cached(&self, (index, generation): (u32, u32), now: Instant) -> Option<&MacAddr> {
         let slot = self.slots.get(index.checked_sub(1)? as usize)?;
         match slot.state {
@@ -149,16 +149,29 @@ impl Neighbors {
         }
     }
 
+    fn position(&self, address: IpAddr) -> Result<usize, usize> {
+        self.index.binary_search_by_key(&address, |(listed, _)| *listed)
+    }
+
+    fn find(&self, address: IpAddr) -> Option<usize> {
+        self.position(address).ok().map(|at| self.index[at].1 as usize)
+    }
+
+    /// Takes `address` out of the index; the slot that it had.
+    fn unlist(&mut self, address: IpAddr) -> Option<u32> {
+        self.position(address).ok().map(|at| self.index.remove(at).1)
+    }
+
     fn slot(&mut self, address: IpAddr) -> Option<&mut Slot> {
-        self.index.get(&address).and_then(|index| self.slots.get_mut(*index as usize))
+        self.find(address).and_then(|index| self.slots.get_mut(index))
     }
 
     /// Looks `address` up; also what a flow may remember.
     #[inline(never)]
     pub(crate) fn lookup(&mut self, address: IpAddr, now: Instant) -> (Lookup, (u32, u32)) {
         let retrans = self.retrans(address);
-        let index = match self.index.get(&address) {
-            Some(index) => *index as usize,
+        let index = match self.find(address) {
+            Some(index) => index,
             None => {
                 let state = State::Incomplete { waiting: Vec::new(), next: now, sent: 0 };
                 match self.insert(address, MacAddr::default(), state, now, true) {
@@ -194,7 +207,7 @@ impl Neighbors {
 
     /// Whether `address` is known to be there.
     pub(crate) fn answers(&self, address: IpAddr) -> bool {
-        let slot = self.index.get(&address).and_then(|index| self.slots.get(*index as usize));
+        let slot = self.find(address).and_then(|index| self.slots.get(index));
         slot.is_some_and(|slot| !matches!(slot.state, State::Incomplete { .. }))
     }
 
@@ -228,11 +241,13 @@ impl Neighbors {
                 return None;
             }
             let old = core::mem::replace(&mut self.slots[least], slot);
-            self.index.remove(&old.address);
+            self.unlist(old.address);
             self.forget_waiting(old.state);
             least
         };
-        self.index.insert(address, index as u32);
+        if let Err(at) = self.position(address) {
+            self.index.insert(at, (address, index as u32));
+        }
         Some(index)
     }
 
@@ -265,7 +280,7 @@ impl Neighbors {
     }
 
     /// The neighbour in `cache` answered in another way (RFC 4861, section 7.3.1).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn confirm(&mut self, (index, generation): (u32, u32), now: Instant) {
         let reachable6 = self.reachable6;
         let slot = index.checked_sub(1).and_then(|i| self.slots.get_mut(i as usize));
@@ -316,12 +331,15 @@ impl Neighbors {
     }
 
     fn remove(&mut self, address: IpAddr) -> Vec<Pending> {
-        let Some(index) = self.index.remove(&address) else { return Vec::new() };
+        let Some(index) = self.unlist(address) else { return Vec::new() };
         let slot = self.slots.swap_remove(index as usize);
         if let Some(moved) = self.slots.get_mut(index as usize) {
             self.generation = self.generation.wrapping_add(1);
             moved.generation = self.generation;
-            self.index.insert(moved.address, index);
+            let moved = moved.address;
+            if let Ok(at) = self.position(moved) {
+                self.index[at].1 = index;
+            }
         }
         self.forget_waiting(slot.state)
     }

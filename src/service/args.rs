@@ -104,14 +104,14 @@ impl Args {
         result
     }
 
-    /// What the network `name` is configured with; the first one may go without its name.
+    /// Takes what the network `name` is configured with; the first one may go without its name.
     ///
     /// # Errors
     /// A line that says which argument is missing.
-    pub(crate) fn net(&self, name: &str, first: bool) -> Result<stack::Config, String> {
-        match self.named.iter().find(|(named, ..)| named == name) {
-            Some((_, config, _)) => Ok(config.clone()),
-            None if first => Ok(self.stack.clone()),
+    pub(crate) fn net(&mut self, name: &str, first: bool) -> Result<stack::Config, String> {
+        match self.named.iter_mut().find(|(named, ..)| named == name) {
+            Some((_, config, _)) => Ok(core::mem::take(config)),
+            None if first => Ok(core::mem::take(&mut self.stack)),
             None => Err(format!("the network {name} has no address; add --ipv4:{name}=CIDR")),
         }
     }
@@ -234,9 +234,10 @@ mod tests {
         assert_eq!(addresses(&["--dhcp", "--ipv4=10.9.0.2/16"]), ["10.9.0.2/16"]);
         assert_eq!(addresses(&["--ipv4=none"]), [""; 0]);
         assert!(config(&["--dhcp"]).dhcp);
-        let back = Args::parse(["--dhcp:back"].into_iter()).unwrap();
-        assert!(!back.stack.dhcp && back.net("back", false).unwrap().dhcp);
-        assert_eq!(back.net("back", false).unwrap().addresses, []);
+        let mut args = Args::parse(["--dhcp:back"].into_iter()).unwrap();
+        let back = args.net("back", false).unwrap();
+        assert!(!args.stack.dhcp && back.dhcp);
+        assert_eq!(back.addresses, []);
     }
 
     #[test]
@@ -263,7 +264,7 @@ mod tests {
     #[test]
     fn each_network_has_its_own_addresses() {
         let args = ["--ipv4=10.0.0.5/24", "--ipv4:back=10.1.0.2/16", "--mtu:back=1400"];
-        let args = Args::parse(args.into_iter()).unwrap();
+        let mut args = Args::parse(args.into_iter()).unwrap();
         assert_eq!(args.net("front", true).unwrap().addresses[0].to_string(), "10.0.0.5/24");
         let back = args.net("back", false).unwrap();
         assert_eq!((back.addresses[0].to_string().as_str(), back.mtu), ("10.1.0.2/16", Some(1400)));

@@ -108,7 +108,7 @@ pub(crate) trait Board {
 pub struct Attaching<'a> {
     board: &'a mut dyn Board,
     rt: Rt,
-    args: &'a Args,
+    args: &'a mut Args,
     links: Vec<Link>,
     pool: Option<Pool>,
 }
@@ -178,7 +178,7 @@ async fn start(rt: Rt, nets: Vec<Net>) {
 pub(crate) fn run<D, F, T>(
     platform: impl Platform,
     board: &mut dyn Board,
-    args: Args,
+    mut args: Args,
     attach: impl FnOnce(&mut Attaching<'_>) -> Result<D, String>,
     main: impl FnOnce(D, Env) -> F,
 ) -> i32
@@ -188,7 +188,7 @@ where
 {
     let rt = Rt::new(platform, args.seed);
     let mut devices =
-        Attaching { board, rt: rt.clone(), args: &args, links: Vec::new(), pool: None };
+        Attaching { board, rt: rt.clone(), args: &mut args, links: Vec::new(), pool: None };
     let attached = match attach(&mut devices) {
         Ok(attached) => attached,
         Err(problem) => {

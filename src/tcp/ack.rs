@@ -157,7 +157,7 @@ impl Conn {
     }
 
     /// Whether the ACK is the first of a round trip.
-    #[inline]
+    #[inline(always)]
     pub(super) fn begin_round(
         &mut self,
         sample: &RateSample,
@@ -357,7 +357,7 @@ impl Conn {
     }
 
     /// Tells a writer that found the buffer full once a third of it is free.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn make_room(&mut self, cx: &mut Core) {
         if self.write_blocked && self.send.charge() <= self.send_buffer(cx) / 3 * 2 {
             self.write_blocked = false;
@@ -366,6 +366,7 @@ impl Conn {
     }
 
     /// RFC 5681, 4.1: the window does not outlive an idle time of more than an RTO.
+    #[inline(always)]
     pub(crate) fn restart_after_idle(&mut self, cx: &Core) {
         if !self.board.is_empty() || self.delivery.delivered == 0 {
             return;

@@ -366,7 +366,7 @@ impl Conn {
     }
 
     /// Charges the memory limit for what the queues hold now and what the peer may send.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn recharge(&mut self, cx: &mut Core) {
         // An announced window is a promise of memory.
         let promised = if self.state.can_receive() { self.announced() as usize } else { 0 };

@@ -102,7 +102,7 @@ fn checksum(mut sum: Checksum, head: &[u8], behind: Option<&[u8]>) -> u16 {
     sum.finish()
 }
 
-#[inline]
+#[inline(always)]
 fn put_checksum(head: &mut PacketBuf, checksum: u16) {
     let at = usize::from(CHECKSUM_OFFSET);
     head[at..at + 2].copy_from_slice(&checksum.to_be_bytes());
@@ -139,7 +139,7 @@ fn plain_header(head: &mut PacketBuf, header: &Header, timestamps: Option<Timest
 }
 
 /// Whatever goes out now keeps a connection alive: it may use the reserve.
-#[inline]
+#[inline(always)]
 fn buffer<N: Network>(net: &N) -> Result<PacketBuf, SendError> {
     let buffer = net.pool().alloc();
     buffer.or_else(|| net.pool().alloc_reserved()).ok_or(SendError::Full)
@@ -183,7 +183,7 @@ fn finish<N: Network>(
     Ok(copied)
 }
 
-#[inline]
+#[inline(always)]
 fn whole_or_part(slice: &Slice, part: core::ops::Range<usize>) -> Slice {
     if part.len() == slice.len() { slice.clone() } else { slice.slice(part) }
 }

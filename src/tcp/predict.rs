@@ -113,7 +113,7 @@ impl Conn {
 
     /// Whether nothing that was sent gave reason to suspect a loss, or waits to be judged by the
     /// next ACK.
-    #[inline]
+    #[inline(always)]
     pub(super) fn is_undisturbed(&self) -> bool {
         self.sack_ok
             && self.board.is_clean()

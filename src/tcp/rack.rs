@@ -39,7 +39,7 @@ impl Rack {
 
     /// Steps 1 to 3: a segment was delivered. `too_early` tells whether an ACK of a retransmitted
     /// segment must be for its first transmission.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn delivered(&mut self, sent: &Sent, now: Instant, min_rtt: u64, too_early: bool) {
         let rtt = now.nanos_since(sent.sent_at);
         let resent = sent.mark.contains(Mark::EVER_RESENT);

@@ -87,7 +87,7 @@ impl Delivery {
     }
 
     /// Ends an ACK: counts what it delivered and makes the sample.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn on_ack(
         &mut self,
         sampler: &Sampler,

@@ -45,7 +45,7 @@ impl RecvQueue {
     }
 
     /// Adds bytes in order; returns how many bytes were copied for it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&mut self, slice: Slice, pool: &Pool) -> usize {
         self.ready_len += slice.len();
         if slice.len() < SMALL && self.ready_len > slice.len() {

@@ -48,7 +48,7 @@ impl Rtt {
     }
 
     /// Takes a measurement of a segment that was sent once (Karn: RFC 6298, section 3).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn sample(&mut self, nanos: u64, now: Instant) {
         let r = nanos.max(1);
         self.observe(nanos, now);

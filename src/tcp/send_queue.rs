@@ -187,7 +187,7 @@ impl Range<'_> {
     }
 
     /// Bytes of the first piece.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn first_bytes(&self) -> usize {
         let piece = self.pieces.get(self.index);
         piece.map_or(0, |piece| (piece.slice.len() - self.skip).min(self.left))

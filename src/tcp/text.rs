@@ -49,7 +49,7 @@ impl Conn {
     }
 
     /// RFC 9293, 3.8.6.3: an ACK for every second full segment, else within the delay.
-    #[inline]
+    #[inline(always)]
     fn schedule_ack(&mut self, cx: &mut Core, len: u32, gso_size: u16) {
         let full = match u32::from(gso_size) {
             0 => u32::from(len >= self.mss.min(536)),

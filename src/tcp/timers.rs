@@ -89,7 +89,7 @@ impl Timers {
 
 impl Conn {
     /// Makes the wheel fire no later than the earliest deadline.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn arm(&mut self, cx: &mut Core) {
         let next = self.timers.next();
         if next < self.timers.armed {
@@ -152,6 +152,7 @@ impl Conn {
     }
 
     /// RFC 8985, 7.2: the probe timeout starts again with every new segment, the RTO does not.
+    #[inline(always)]
     fn schedule_probe(&mut self, now: Instant) {
         let pto = self.probe_timeout().map_or(NEVER, |pto| now.plus_nanos(pto));
         (self.timers.rtx_kind, self.timers.rtx) =

@@ -137,7 +137,7 @@ fn adc((sum, carry): (u64, bool), word: u64) -> (u64, bool) {
 }
 
 /// A sum in the machine's byte order, folded.
-#[inline]
+#[inline(always)]
 pub(super) fn fold(sum: u64) -> u16 {
     let sum = (sum & 0xffff_ffff) + (sum >> 32);
     let sum = (sum & 0xffff) + (sum >> 16);

@@ -74,7 +74,7 @@ impl Header {
     ///
     /// # Errors
     /// [`Malformed::Short`] or [`Malformed::DataOffset`].
-    #[inline]
+    #[inline(always)]
     pub fn parse(bytes: &[u8]) -> Result<Header, Malformed> {
         let Some(b) = bytes.first_chunk::<HEADER_LEN>() else {
             return Err(Malformed::Short);
@@ -99,7 +99,7 @@ impl Header {
     ///
     /// # Panics
     /// When `bytes` is shorter than the fixed header.
-    #[inline]
+    #[inline(always)]
     pub fn write(&self, bytes: &mut [u8]) {
         let mut b = [0; HEADER_LEN];
         b[0..2].copy_from_slice(&self.src_port.to_be_bytes());
