@@ -170,7 +170,8 @@ impl Conn {
         let iss = cx.initial_sequence(&tuple);
         let max = options.receive_buffer.unwrap_or(cx.config.max_receive_buffer).max(2048);
         // A newcomer is promised an eighth of what is left.
-        let share = u32::try_from(cx.room() / 8).unwrap_or(u32::MAX).max(LEAST_RECEIVE_BUFFER);
+        let share =
+            u32::try_from(cx.promisable() / 8).unwrap_or(u32::MAX).max(LEAST_RECEIVE_BUFFER);
         let first = options.receive_buffer.unwrap_or(share);
         Conn {
             key,

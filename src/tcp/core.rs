@@ -147,6 +147,13 @@ impl Core {
         self.config.memory.saturating_sub(self.memory)
     }
 
+    /// Bytes that windows may still promise: a quarter of all is left for data to send, or writers
+    /// would wait for each other's ACKs while windows that nobody fills hold everything.
+    #[inline]
+    pub(crate) fn promisable(&self) -> usize {
+        self.room().saturating_sub(self.config.memory / 4)
+    }
+
     /// The timestamp clock: milliseconds.
     #[inline]
     pub(crate) fn millis(&self) -> u32 {

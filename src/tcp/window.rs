@@ -61,7 +61,7 @@ impl Conn {
     /// The largest window that memory allows: what was announced, and half of what nobody was
     /// promised. Whoever has nothing may always send two segments.
     fn affordable(&self, cx: &Core) -> u32 {
-        let room = u32::try_from(cx.room() / 2).unwrap_or(u32::MAX);
+        let room = u32::try_from(cx.promisable() / 2).unwrap_or(u32::MAX);
         let announced = self.announced();
         let least = if self.recv.len() == 0 { 2 * self.mss } else { 0 };
         announced.saturating_add(room).max(least)
@@ -137,7 +137,7 @@ impl Conn {
         self.tune_space = copied;
         let wanted = copied.saturating_add(growth).saturating_mul(2).saturating_add(16 * self.mss);
         if wanted > self.rcv_buf {
-            let affordable = u32::try_from(cx.room() / 2).unwrap_or(u32::MAX);
+            let affordable = u32::try_from(cx.promisable() / 2).unwrap_or(u32::MAX);
             let largest = self.rcv_buf.saturating_add(affordable);
             self.rcv_buf = wanted.min(cx.config.max_receive_buffer).min(largest);
         }

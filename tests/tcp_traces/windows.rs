@@ -402,3 +402,27 @@ fn data_to_send_is_bounded_by_the_memory_that_it_lies_in() {
     let (mut t, id) = t.established_by(Trace::syn());
     assert_eq!(t.tcp.write(id, &mut Slice::from(vec![0; 200_000])), Ok(100_000));
 }
+
+#[test]
+fn windows_that_nobody_fills_leave_room_for_data_to_send() {
+    let config = Config { memory: 70_000, ..Config::default() };
+    let options = Options { receive_buffer: Some(65_535), ..Options::default() };
+    let listen = ListenOptions { socket: Some(options), ..ListenOptions::default() };
+    let (mut t, id) = Trace::listening_with(config, listen).established_by(Trace::syn());
+    let mut seq = 1;
+    for _ in 0..100 {
+        inject!(t, ACK, seq = seq, ack = 1, len = 1000, win = 1000);
+        assert_eq!(t.read(id, seq), 1000);
+        seq += 1000;
+        t.pass(Duration::from_millis(50));
+    }
+    t.net.sent.clear();
+    // A quarter of what TCP may hold of the pool, by whole buffers.
+    let mut pooled = 0;
+    for _ in 0..40 {
+        let mut buf = t.net.pool.alloc().unwrap();
+        buf.append(1000);
+        pooled += t.tcp.write(id, &mut buf.freeze()).unwrap();
+    }
+    assert!(pooled >= 8000, "{pooled}");
+}
