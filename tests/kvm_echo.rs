@@ -127,6 +127,31 @@ fn sixty_four_mebibytes_come_back_unchanged_by_hypercalls() {
 }
 
 #[test]
+fn a_megabyte_comes_back_unchanged_with_any_offloads() {
+    need!(testbed::kvm(), testbed::taps());
+    for list in ["none", "tx-csum", "rx-csum", "tso", "uso", "rx-gso", "tso,rx-gso"] {
+        let option = format!("--offloads={list}");
+        let (_network, guest) = boot(&["--service=inline", &option]);
+        let mut stream = TcpStream::connect(service()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let mut writer = stream.try_clone().unwrap();
+        let data: Vec<u8> = (0..1 << 20).map(byte).collect();
+        let mut back = vec![0; data.len()];
+        std::thread::scope(|scope| {
+            scope.spawn(|| writer.write_all(&data).unwrap());
+            stream.read_exact(&mut back).unwrap();
+        });
+        assert!(back == data, "{list}");
+        let stats = guest.stats().unwrap();
+        assert_eq!(stats["io_mode"], "shmring");
+        // At least 719 segments, or acknowledgements and a few of many at once.
+        let many = |frames: &str| stats[frames].as_u64().unwrap() > 700;
+        assert_eq!(many("tx_frames"), !list.contains("tso"), "{list}: {stats}");
+        assert_eq!(many("rx_frames"), !list.contains("rx-gso"), "{list}: {stats}");
+    }
+}
+
+#[test]
 fn echoing_full_segments_copies_no_payload_byte_in_the_guest() {
     need!(testbed::kvm(), testbed::taps());
     let (_network, guest) = boot(&["--io=shmring"]);

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::confine::Identity;
+use shmring::abi::Features;
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, str::FromStr};
 
 const HELP: &str = "\
@@ -22,6 +23,9 @@ Options:
       --service=auto|thread|inline
                                 Who serves the rings: the vCPU's thread (inline), a thread of its
                                 own (thread), or whichever suits the load (auto)
+      --offloads=all|none|LIST  What the host does for a guest with rings, as far as it can: of
+                                tx-csum, rx-csum, tso, uso, rx-gso (default all); each brings what
+                                it needs
       --stats=FILE              Write statistics as JSON at exit and on SIGUSR1
       --pcap:NAME=FILE          Capture the frames of network NAME in FILE, for tshark
       --mac-filter=on|off       Drop frames that the guest sends from another hardware address
@@ -77,6 +81,7 @@ pub(crate) struct Config {
     pub(crate) blocks: BTreeMap<String, Block>,
     pub(crate) io: Io,
     pub(crate) service: ServiceMode,
+    pub(crate) offloads: Features,
     pub(crate) stats: Option<PathBuf>,
     pub(crate) mac_filter: bool,
     pub(crate) dumpcore: Option<PathBuf>,
@@ -103,7 +108,8 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Str
     };
     let args: Vec<String> = args.map(text).collect::<Result<_, _>>()?;
     let mut args = args.into_iter().peekable();
-    let mut config = Config { memory_mib: 512, mac_filter: true, ..Config::default() };
+    let offloads = Features::all();
+    let mut config = Config { memory_mib: 512, mac_filter: true, offloads, ..Config::default() };
     while let Some(arg) = args.next_if(|arg| arg.starts_with('-')) {
         if arg == "--" {
             break;
@@ -143,6 +149,7 @@ fn info(arg: &str) -> Option<String> {
 
 fn option(config: &mut Config, name: &str, value: &str) -> Result<(), String> {
     let bad = || usage(format!("`{value}` is no value for {name}"));
+    let takes = |known: &str| usage(format!("`{value}` is no value for {name}; it takes {known}"));
     let device = |prefix: &str| name.strip_prefix(prefix).filter(|n| !n.is_empty());
     match name {
         "--mem" => {
@@ -157,7 +164,7 @@ fn option(config: &mut Config, name: &str, value: &str) -> Result<(), String> {
             config.mac_filter = match value {
                 "on" => true,
                 "off" => false,
-                _ => return Err(bad()),
+                _ => return Err(takes("on or off")),
             }
         }
         "--io" => {
@@ -165,7 +172,7 @@ fn option(config: &mut Config, name: &str, value: &str) -> Result<(), String> {
                 "auto" => Io::Auto,
                 "shmring" => Io::Shmring,
                 "hypercall" => Io::Hypercall,
-                _ => return Err(bad()),
+                _ => return Err(takes("auto, shmring or hypercall")),
             }
         }
         "--service" => {
@@ -173,8 +180,12 @@ fn option(config: &mut Config, name: &str, value: &str) -> Result<(), String> {
                 "auto" => ServiceMode::Auto,
                 "thread" => ServiceMode::Thread,
                 "inline" => ServiceMode::Inline,
-                _ => return Err(bad()),
+                _ => return Err(takes("auto, thread or inline")),
             }
+        }
+        "--offloads" => {
+            let known = "all, none, or of tx-csum, rx-csum, tso, uso and rx-gso";
+            config.offloads = offloads(value).ok_or_else(|| takes(known))?;
         }
         _ => {
             if let Some(net) = device("--net:") {
@@ -201,6 +212,25 @@ fn option(config: &mut Config, name: &str, value: &str) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The features of a list of offloads, with what they need.
+fn offloads(list: &str) -> Option<Features> {
+    match list {
+        "all" => return Some(Features::all()),
+        "none" => return Some(Features::empty()),
+        _ => {}
+    }
+    list.split(',')
+        .map(|name| match name {
+            "tx-csum" => Some(Features::TX_CSUM),
+            "rx-csum" => Some(Features::RX_CSUM),
+            "tso" => Some(Features::TX_CSUM | Features::TSO4 | Features::TSO6),
+            "uso" => Some(Features::TX_CSUM | Features::USO),
+            "rx-gso" => Some(Features::RX_CSUM | Features::RX_GSO | Features::FILL_LARGE),
+            _ => None,
+        })
+        .collect()
 }
 
 fn once<T>(slot: &mut Option<T>, value: T, name: &str) -> Result<(), String> {
@@ -232,6 +262,17 @@ mod tests {
             Command::Run(config) => Ok(config),
             Command::Print(text) => Err(text),
         }
+    }
+
+    #[test]
+    fn offloads_bring_what_they_need() {
+        let rings = Features::RINGS | Features::STATS;
+        for list in ["none", "tx-csum", "rx-csum", "tso", "uso", "rx-gso", "tso,rx-gso"] {
+            let config = run(&[&format!("--offloads={list}"), "k"]).unwrap();
+            assert!((config.offloads | rings).closed(), "{list}");
+            assert_eq!(config.offloads.is_empty(), list == "none");
+        }
+        assert_eq!(run(&["k"]).unwrap().offloads, Features::all());
     }
 
     #[test]
@@ -269,6 +310,9 @@ mod tests {
             (&["--net:a=t", "--net:a=t", "k"], "twice"),
             (&["--pcap:a=f", "k"], "--net:a"),
             (&["--mac-filter=perhaps", "k"], "perhaps"),
+            (&["--service=foo", "k"], "auto, thread or inline"),
+            (&["--offloads=tso,foo", "k"], "rx-gso"),
+            (&["--offloads=", "k"], "--offloads"),
             (&[], "KERNEL"),
         ] {
             let message = run(args).unwrap_err();

@@ -48,6 +48,7 @@ pub(crate) fn run(config: Config) -> Result<u8, String> {
         return Err("the image does not know shared rings; leave --io=shmring out".into());
     }
     let mut nets = Nets::new(memory.clone(), stats.clone(), config.io, config.service)?;
+    nets.restrict(config.offloads);
     let vnet = rings.is_some() && config.io != Io::Hypercall;
     let mut taps = Restore::default();
     let blocks = attach_devices(&config, &mut image.manifest, &mut nets, &mut taps, vnet)?;

@@ -145,6 +145,11 @@ impl Nets {
         self.shared.lock().nics.push(Nic::new(handle, tap, source, capture));
     }
 
+    /// Offers no other offloads than `allowed`.
+    pub(crate) fn restrict(&mut self, allowed: Features) {
+        self.offer.features -= OFFLOADS - allowed;
+    }
+
     /// What the manifest's entry says.
     pub(crate) fn offer(&self) -> Offer {
         self.offer
@@ -366,5 +371,17 @@ mod tests {
         let plain = Features::RINGS | Features::STATS | Features::MEM_CLASS;
         assert_eq!(add(false), plain);
         assert_eq!(add(true), plain);
+    }
+
+    #[test]
+    fn no_other_offloads_are_on_offer_than_were_asked_for() {
+        let memory = Memory::new(1 << 20).unwrap();
+        let stats = Arc::new(Stats::new(memory.clone(), None).unwrap());
+        let mut nets = Nets::new(memory, stats, Io::Auto, ServiceMode::Inline).unwrap();
+        let plain = Features::RINGS | Features::STATS | Features::MEM_CLASS;
+        nets.restrict(Features::TX_CSUM | Features::TSO4);
+        assert_eq!(nets.offer().features, plain | Features::TX_CSUM | Features::TSO4);
+        nets.restrict(Features::empty());
+        assert_eq!(nets.offer().features, plain);
     }
 }
