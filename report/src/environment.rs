@@ -1,6 +1,6 @@
 //! Where the numbers come from.
 
-use crate::{load::quantile, peer};
+use crate::load::quantile;
 use std::{
     collections::BTreeMap,
     fs,
@@ -116,8 +116,10 @@ pub(crate) fn describe(before: &Before) -> BTreeMap<String, String> {
         ("Else running at the start", Some(others)),
         ("Wake-up of a sleeping thread", wake_up),
         ("Pinning", Some("none: threads run where the scheduler puts them".into())),
-        ("Congestion control", Some("CUBIC on both sides, set on each socket".into())),
-        ("Congestion control of wrk's sockets", Some(peer::use_cubic())),
+        (
+            "Congestion control",
+            Some("CUBIC on both sides, set on each socket, and on the route for wrk's".into()),
+        ),
         ("Revision", said("git", &["describe", "--always", "--dirty"])),
         ("Compiler", said("rustc", &["--version"])),
         ("Date", said("date", &["-u", "+%Y-%m-%d %H:%M UTC"])),

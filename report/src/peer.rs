@@ -177,11 +177,15 @@ impl Peer {
     /// What is missing, or what it printed.
     pub fn start(&self, programs: &Programs, service: Service) -> Result<Running, String> {
         let network = Network::enter()?;
-        use_cubic();
         let mut server = SERVER;
         let of = |all: &[PathBuf]| all.get(service as usize).cloned().ok_or("it was not built");
-        if !matches!(self.kind, Kind::Host { .. }) {
-            network.tap(TAP, CLIENT)?;
+        match self.kind {
+            Kind::Host { veth: true, .. } => {}
+            Kind::Host { veth: false, .. } => use_cubic(&network, LOOPBACK)?,
+            _ => {
+                network.tap(TAP, CLIENT)?;
+                use_cubic(&network, &subnet(TAP))?;
+            }
         }
         let started = Instant::now();
         let mut guest = match &self.kind {
@@ -207,13 +211,20 @@ impl Peer {
     }
 }
 
-/// Makes CUBIC the default of this thread's network namespace, so that wrk uses it too; what the
-/// default is then.
-pub(crate) fn use_cubic() -> String {
-    const FILE: &str = "/proc/sys/net/ipv4/tcp_congestion_control";
-    // Where it cannot be written, the page says what it is.
-    let _ = std::fs::write(FILE, "cubic");
-    std::fs::read_to_string(FILE).unwrap_or_default().trim().into()
+/// The route to a server on loopback, as the kernel made it.
+const LOOPBACK: &str = "local 127.0.0.1 dev lo table local scope host proto kernel src 127.0.0.1";
+
+/// The route to the others.
+fn subnet(interface: &str) -> String {
+    format!("10.0.0.0/24 dev {interface} scope link proto kernel src 10.0.0.1")
+}
+
+/// Makes CUBIC what connections along a route use, for wrk sets nothing by itself. A namespace may
+/// not choose as its default what its host does not allow to all; a route may.
+fn use_cubic(network: &Network, route: &str) -> Result<(), String> {
+    let words: Vec<&str> = route.split(' ').collect();
+    let done = network.ip(&[&["route", "change"], &words[..], &["congctl", "cubic"]].concat());
+    done.map(drop).map_err(|e| format!("{e}; CUBIC may need `modprobe tcp_cubic`"))
 }
 
 /// Joins the client's namespace and the one that the server has made for itself.
@@ -230,7 +241,8 @@ fn link(network: &Network, server: &Guest) -> Result<(), String> {
     network.ip(&["link", "add", near, "type", "veth", "peer", "name", far, "netns", &pid])?;
     network.ip(&["link", "set", near, "txqueuelen", "5000"])?;
     network.ip(&["addr", "add", CLIENT, "dev", near])?;
-    network.ip(&["link", "set", near, "up"]).map(drop)
+    network.ip(&["link", "set", near, "up"])?;
+    use_cubic(network, &subnet(near))
 }
 
 /// A peer that answers.

@@ -16,10 +16,10 @@ use testbed::Network;
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Options {
     /// Rounds in which every peer has its turn
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
     /// Seconds of each workload
-    #[arg(long, default_value_t = 0.4)]
+    #[arg(long, default_value_t = 0.4, value_parser = seconds)]
     seconds: f64,
     /// Only these peers, separated by commas
     #[arg(long, value_delimiter = ',')]
@@ -33,6 +33,17 @@ pub(crate) struct Options {
     /// Keep the samples of the last run and add to them
     #[arg(long)]
     append: bool,
+}
+
+fn add(list: &mut Vec<String>, what: String) {
+    if !list.contains(&what) {
+        list.push(what);
+    }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.01..=600.0).contains(seconds));
+    seconds.ok_or_else(|| "it takes a number from 0.01 to 600".into())
 }
 
 fn folder() -> PathBuf {
@@ -87,16 +98,24 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     let (peers, mut skipped) = chosen_peers(options)?;
     let workloads = chosen_workloads(options, &mut skipped)?;
     skipped.iter().for_each(|what| println!("{what}"));
+    if peers.is_empty() || workloads.is_empty() {
+        return Err("nothing is left to measure; the last results stay as they are".into());
+    }
     let (rounds, seconds) =
         if options.quick { (1, 0.05) } else { (options.rounds, options.seconds) };
     let mut results = match options.append {
-        true => Results::read(&folder().join("results.json"))?,
+        true => last()?,
         false => Results::default(),
     };
     let before = Before::look();
-    results.warnings = before.warning().into_iter().collect();
-    results.warnings.iter().for_each(|warning| println!("warning: {warning}"));
-    results.skipped = skipped;
+    let quick = "one short round (--quick): it shows that everything runs, not how fast";
+    let warnings = before.warning().into_iter().chain(options.quick.then(|| quick.into()));
+    // Rounds that are kept keep what was said about them.
+    for warning in warnings {
+        println!("warning: {warning}");
+        add(&mut results.warnings, warning);
+    }
+    skipped.into_iter().for_each(|what| add(&mut results.skipped, what));
     println!("building ...");
     let server = std::env::current_exe().map_err(|e| format!("this program: {e}"))?;
     let programs = Programs::build(&peers, &server)?;
@@ -139,7 +158,12 @@ pub fn turns(
 /// # Errors
 /// When there are none.
 pub(crate) fn page() -> Result<(), String> {
-    write(Results::read(&folder().join("results.json"))?)
+    write(last()?)
+}
+
+fn last() -> Result<Results, String> {
+    let what = "run `cargo bench-report` without `--append` to measure anew";
+    Results::read(&folder().join("results.json")).map_err(|e| format!("{e}; {what}"))
 }
 
 fn write(mut results: Results) -> Result<(), String> {
