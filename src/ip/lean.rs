@@ -76,7 +76,7 @@ impl Output<'_> {
         let len = head.len() + behind;
         match (flow.local, flow.remote) {
             (IpAddr::V4(src), IpAddr::V4(dst)) if len + ipv4::HEADER_LEN <= self.ip.mtu.into() => {
-                // RFC 6864, section 4.1: as in `header4`.
+                // RFC 6864, section 4.1: as in `header4`, whose use here costs 3 % more instructions.
                 let ident = match how.dont_fragment {
                     true => 0,
                     false => self.ip.idents.next(src.into(), dst.into()) as u16,

@@ -17,7 +17,7 @@ use crate::{
 };
 
 impl Conn {
-    /// Sends the next segment; `None` where that takes a closer look, and nothing was done.
+    /// Sends the next segment; `None` where that takes a closer look, and nothing was sent.
     #[inline]
     pub(super) fn send_usual<N: Network>(
         &mut self,
