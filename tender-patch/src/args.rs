@@ -25,7 +25,8 @@ Options:
                                 own (thread), or whichever suits the load (auto)
       --offloads=all|none|LIST  What the host does for a guest with rings, as far as it can: of
                                 tx-csum, rx-csum, tso, uso, rx-gso (default all); each brings what
-                                it needs
+                                it needs. This, all but none, and --service are refused where
+                                no rings are: with --io=hypercall, or an image that knows none
       --stats=FILE              Write statistics as JSON at exit and on SIGUSR1
       --pcap:NAME=FILE          Capture the frames of network NAME in FILE, for tshark
       --mac-filter=on|off       Drop frames that the guest sends from another hardware address
@@ -81,13 +82,27 @@ pub(crate) struct Config {
     pub(crate) blocks: BTreeMap<String, Block>,
     pub(crate) io: Io,
     pub(crate) service: ServiceMode,
-    pub(crate) offloads: Features,
+    /// All, unless the user chose.
+    pub(crate) offloads: Option<Features>,
     pub(crate) stats: Option<PathBuf>,
     pub(crate) mac_filter: bool,
     pub(crate) dumpcore: Option<PathBuf>,
     pub(crate) identity: Identity,
     pub(crate) kernel: PathBuf,
     pub(crate) guest_args: Vec<String>,
+}
+
+impl Config {
+    /// An option that has no effect without shared rings.
+    pub(crate) fn needs_rings(&self) -> Option<&'static str> {
+        if self.io == Io::Shmring {
+            Some("--io=shmring")
+        } else if self.service != ServiceMode::Auto {
+            Some("--service")
+        } else {
+            self.offloads.filter(|offloads| !offloads.is_empty()).map(|_| "--offloads")
+        }
+    }
 }
 
 /// What the command line asks for.
@@ -108,8 +123,7 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Str
     };
     let args: Vec<String> = args.map(text).collect::<Result<_, _>>()?;
     let mut args = args.into_iter().peekable();
-    let offloads = Features::all();
-    let mut config = Config { memory_mib: 512, mac_filter: true, offloads, ..Config::default() };
+    let mut config = Config { memory_mib: 512, mac_filter: true, ..Config::default() };
     while let Some(arg) = args.next_if(|arg| arg.starts_with('-')) {
         if arg == "--" {
             break;
@@ -121,9 +135,12 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Str
         if let Some(text) = info(&arg) {
             return Ok(Command::Print(text));
         }
-        let (name, value) =
-            arg.split_once('=').ok_or_else(|| usage(format!("unknown option `{arg}`")))?;
-        option(&mut config, name, value)?;
+        let (name, value) = arg.split_once('=').unwrap_or((&arg, ""));
+        let takes = takes(name).ok_or_else(|| usage(format!("unknown option `{name}`")))?;
+        if value.is_empty() {
+            return Err(usage(format!("{name} needs a value: {name}={takes}")));
+        }
+        option(&mut config, name, value, takes)?;
     }
     config.kernel = args.next().ok_or_else(|| usage("missing KERNEL operand"))?.into();
     config.guest_args = args.collect();
@@ -136,6 +153,10 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Str
         let given = format!("--block-sector-size:{name} is given, but not --block:{name}=PATH");
         return Err(usage(given));
     }
+    if let (Io::Hypercall, Some(option)) = (config.io, config.needs_rings()) {
+        let choice = format!("leave out {option} or --io=hypercall");
+        return Err(usage(format!("{option} needs shared rings; {choice}")));
+    }
     Ok(Command::Run(config))
 }
 
@@ -147,11 +168,34 @@ fn info(arg: &str) -> Option<String> {
     }
 }
 
-fn option(config: &mut Config, name: &str, value: &str) -> Result<(), String> {
-    let bad = || usage(format!("`{value}` is no value for {name}"));
-    let takes = |known: &str| usage(format!("`{value}` is no value for {name}; it takes {known}"));
-    let device = |prefix: &str| name.strip_prefix(prefix).filter(|n| !n.is_empty());
-    match name {
+/// What an option takes, if there is such an option.
+fn takes(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "--mem" => "MB, from 2 to 4096",
+        "--io" => "auto, shmring or hypercall",
+        "--service" => "auto, thread or inline",
+        "--offloads" => "all, none, or of tx-csum, rx-csum, tso, uso and rx-gso",
+        "--stats" => "FILE",
+        "--mac-filter" => "on or off",
+        "--dumpcore" => "DIR",
+        "--user" => "USER, a name or number",
+        "--group" => "GROUP, a name or number",
+        _ => match name.split_once(':').filter(|(_, device)| !device.is_empty())?.0 {
+            "--net" => "IFACE or @FD",
+            "--net-mac" => "MAC, as 02:00:00:00:00:01",
+            "--block" => "PATH",
+            "--block-sector-size" => "N, a power of 2 from 512",
+            "--pcap" => "FILE",
+            _ => return None,
+        },
+    })
+}
+
+/// Takes an option that [`takes`] knows.
+fn option(config: &mut Config, name: &str, value: &str, takes: &str) -> Result<(), String> {
+    let bad = || usage(format!("`{value}` is no value for {name}; it takes {takes}"));
+    let (kind, device) = name.split_once(':').unwrap_or((name, ""));
+    match kind {
         "--mem" => {
             let range = 2..=4096;
             config.memory_mib = parsed(value).filter(|n| range.contains(n)).ok_or_else(bad)?;
@@ -164,7 +208,7 @@ fn option(config: &mut Config, name: &str, value: &str) -> Result<(), String> {
             config.mac_filter = match value {
                 "on" => true,
                 "off" => false,
-                _ => return Err(takes("on or off")),
+                _ => return Err(bad()),
             }
         }
         "--io" => {
@@ -172,7 +216,7 @@ fn option(config: &mut Config, name: &str, value: &str) -> Result<(), String> {
                 "auto" => Io::Auto,
                 "shmring" => Io::Shmring,
                 "hypercall" => Io::Hypercall,
-                _ => return Err(takes("auto, shmring or hypercall")),
+                _ => return Err(bad()),
             }
         }
         "--service" => {
@@ -180,36 +224,33 @@ fn option(config: &mut Config, name: &str, value: &str) -> Result<(), String> {
                 "auto" => ServiceMode::Auto,
                 "thread" => ServiceMode::Thread,
                 "inline" => ServiceMode::Inline,
-                _ => return Err(takes("auto, thread or inline")),
+                _ => return Err(bad()),
             }
         }
-        "--offloads" => {
-            let known = "all, none, or of tx-csum, rx-csum, tso, uso and rx-gso";
-            config.offloads = offloads(value).ok_or_else(|| takes(known))?;
+        "--offloads" => config.offloads = Some(offloads(value).ok_or_else(bad)?),
+        "--net" => {
+            once(&mut config.nets.entry(device.into()).or_default().iface, value.into(), name)?
         }
-        _ => {
-            if let Some(net) = device("--net:") {
-                let slot = &mut config.nets.entry(net.into()).or_default().iface;
-                once(slot, value.into(), name)?;
-            } else if let Some(net) = device("--net-mac:") {
-                let slot = &mut config.nets.entry(net.into()).or_default().mac;
-                once(slot, mac(value).ok_or_else(bad)?, name)?;
-            } else if let Some(net) = device("--pcap:") {
-                once(&mut config.nets.entry(net.into()).or_default().pcap, value.into(), name)?;
-            } else if let Some(block) = device("--block:") {
-                let slot = &mut config.blocks.entry(block.into()).or_default().path;
-                once(slot, value.into(), name)?;
-            } else if let Some(block) = device("--block-sector-size:") {
-                let size = parsed(value).filter(|n: &u16| *n >= 512 && n.is_power_of_two());
-                let size = size.ok_or_else(|| {
-                    let rule = "Block size must be a multiple of 2 greater than or equal 512";
-                    usage(format!("{name}={value}: {rule}"))
-                })?;
-                once(&mut config.blocks.entry(block.into()).or_default().sector_size, size, name)?;
-            } else {
-                return Err(usage(format!("unknown option `{name}`")));
-            }
+        "--net-mac" => once(
+            &mut config.nets.entry(device.into()).or_default().mac,
+            mac(value).ok_or_else(bad)?,
+            name,
+        )?,
+        "--pcap" => {
+            once(&mut config.nets.entry(device.into()).or_default().pcap, value.into(), name)?
         }
+        "--block" => {
+            once(&mut config.blocks.entry(device.into()).or_default().path, value.into(), name)?
+        }
+        "--block-sector-size" => {
+            let size = parsed(value).filter(|n: &u16| *n >= 512 && n.is_power_of_two());
+            once(
+                &mut config.blocks.entry(device.into()).or_default().sector_size,
+                size.ok_or_else(bad)?,
+                name,
+            )?;
+        }
+        _ => unreachable!("an option that `takes` knows"),
     }
     Ok(())
 }
@@ -269,10 +310,49 @@ mod tests {
         let rings = Features::RINGS | Features::STATS;
         for list in ["none", "tx-csum", "rx-csum", "tso", "uso", "rx-gso", "tso,rx-gso"] {
             let config = run(&[&format!("--offloads={list}"), "k"]).unwrap();
-            assert!((config.offloads | rings).closed(), "{list}");
-            assert_eq!(config.offloads.is_empty(), list == "none");
+            let offloads = config.offloads.unwrap();
+            assert!((offloads | rings).closed(), "{list}");
+            assert_eq!(offloads.is_empty(), list == "none");
         }
-        assert_eq!(run(&["k"]).unwrap().offloads, Features::all());
+        assert_eq!(run(&["k"]).unwrap().offloads, None);
+    }
+
+    #[test]
+    fn what_needs_rings_is_refused_where_there_are_none() {
+        for option in ["--offloads=tso", "--offloads=all", "--service=inline"] {
+            let message = run(&["--io=hypercall", option, "k"]).unwrap_err();
+            let name = option.split('=').next().unwrap();
+            assert!(message.contains(&format!("leave out {name} or --io=hypercall")), "{message}");
+            assert!(run(&[option, "k"]).unwrap().needs_rings() == Some(name));
+        }
+        for option in ["--offloads=none", "--service=auto"] {
+            assert_eq!(run(&["--io=hypercall", option, "k"]).unwrap().needs_rings(), None);
+        }
+    }
+
+    #[test]
+    fn an_option_without_a_value_says_which_it_takes() {
+        for (option, values) in [
+            ("--mem", "--mem=MB, from 2 to 4096"),
+            ("--io", "--io=auto, shmring or hypercall"),
+            ("--service", "--service=auto, thread or inline"),
+            ("--offloads", "--offloads=all, none, or of tx-csum"),
+            ("--stats", "--stats=FILE"),
+            ("--mac-filter", "--mac-filter=on or off"),
+            ("--dumpcore", "--dumpcore=DIR"),
+            ("--user", "--user=USER"),
+            ("--group", "--group=GROUP"),
+            ("--net:x", "--net:x=IFACE or @FD"),
+            ("--net-mac:x", "--net-mac:x=MAC"),
+            ("--block:x", "--block:x=PATH"),
+            ("--block-sector-size:x", "--block-sector-size:x=N"),
+            ("--pcap:x", "--pcap:x=FILE"),
+        ] {
+            for option in [option.to_string(), format!("{option}=")] {
+                let message = run(&[&option, "k"]).unwrap_err();
+                assert!(message.contains(&format!("needs a value: {values}")), "{message}");
+            }
+        }
     }
 
     #[test]
@@ -304,6 +384,7 @@ mod tests {
             (&["--nonsense=1", "k"], "--nonsense"),
             (&["--flag", "k"], "--flag"),
             (&["--net:=tap0", "k"], "--net:"),
+            (&["--net=tap0", "k"], "unknown option `--net`"),
             (&["--net-mac:a=02:00:00:00:00:01", "k"], "--net:a"),
             (&["--net-mac:a=03:00:00:00:00:01", "k"], "03:"),
             (&["--block-sector-size:a=100", "k"], "100"),
@@ -312,7 +393,6 @@ mod tests {
             (&["--mac-filter=perhaps", "k"], "perhaps"),
             (&["--service=foo", "k"], "auto, thread or inline"),
             (&["--offloads=tso,foo", "k"], "rx-gso"),
-            (&["--offloads=", "k"], "--offloads"),
             (&[], "KERNEL"),
         ] {
             let message = run(args).unwrap_err();

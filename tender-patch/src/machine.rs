@@ -44,11 +44,13 @@ pub(crate) fn run(config: Config) -> Result<u8, String> {
     let core = config.dumpcore.as_deref().map(CoreDir::open).transpose()?;
     let rings = image.manifest.rings();
     let level = if rings.is_some() { Level::User } else { Level::Supervisor };
-    if rings.is_none() && config.io == Io::Shmring {
-        return Err("the image does not know shared rings; leave --io=shmring out".into());
+    if let (None, Some(option)) = (rings, config.needs_rings()) {
+        return Err(format!("the image does not know shared rings; leave {option} out"));
     }
     let mut nets = Nets::new(memory.clone(), stats.clone(), config.io, config.service)?;
-    nets.restrict(config.offloads);
+    if let Some(offloads) = config.offloads {
+        nets.restrict(offloads);
+    }
     let vnet = rings.is_some() && config.io != Io::Hypercall;
     let mut taps = Restore::default();
     let blocks = attach_devices(&config, &mut image.manifest, &mut nets, &mut taps, vnet)?;
