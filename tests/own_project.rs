@@ -92,7 +92,7 @@ fn a_copy_of_the_template_is_tested_runs_as_a_process_and_boots() {
 
     let image = project.image();
     // Both families, DHCP and fragments are in every image; see "Images" in docs/decisions.md.
-    assert!(size(&image) < 430, "{} KiB", size(&image));
+    assert!(size(&image) <= 305, "{} KiB", size(&image));
     need!(testbed::kvm());
     let tender = testbed::tender().unwrap();
     let options = ["--mem=16", "--net:service=tap0"];

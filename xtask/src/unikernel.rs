@@ -1,18 +1,14 @@
 //! Building images.
 
 use crate::{cargo, root};
-use elf::{ElfBytes, abi::PT_LOAD, endian::LittleEndian};
+use elf::{ElfBytes, endian::LittleEndian};
 use std::{fs, ops::Range, path::PathBuf};
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// Fields of ELF's headers for 64 bits: of a program header, its place in the file; of the file's,
-/// where section headers are, and how large and how many.
-const P_OFFSET: usize = 8;
+/// Fields of ELF's header for 64 bits: where section headers are, and how large and how many.
 const SECTION_HEADERS: Range<usize> = 0x28..0x30;
 const SECTION_COUNTS: Range<usize> = 0x3a..0x40;
-/// Notes, and so the segments that they lie in, begin at multiples of this.
-const NOTE_ALIGN: usize = 8;
 
 /// Most KiB of images whose size is kept small: see "Images" in docs/decisions.md.
 const MOST: [(&str, usize); 2] = [("echo", 305), ("http", 395)];
@@ -60,7 +56,9 @@ fn one(name: &str) -> Result<PathBuf, String> {
         "-Clink-arg=-nostdlib".into(),
         "-Clink-arg=-static".into(),
         "-Clink-arg=-no-pie".into(),
-        "-Clink-arg=-Wl,-z,max-page-size=4096".into(),
+        // Segments side by side: a tender reads them to their pages and maps none, so the file
+        // needs no pages.
+        "-Clink-arg=-Wl,-z,max-page-size=16".into(),
         "-Clink-arg=-Wl,--build-id=none".into(),
         // What zerohop's build script puts where the linker looks.
         "-Clink-arg=-Wl,-T,zerohop.ld".into(),
@@ -98,26 +96,11 @@ fn one(name: &str) -> Result<PathBuf, String> {
     }
 }
 
-/// An image without section headers and symbols, and with its segments side by side: what a tender
-/// loads. It reads them to their pages and maps none, so the file needs no pages.
+/// An image without section headers and symbols, which no tender reads.
 fn stripped(image: &[u8]) -> Option<Vec<u8>> {
     let elf = ElfBytes::<LittleEndian>::minimal_parse(image).ok()?;
-    let header = elf.ehdr;
-    let mut stripped: Vec<u8> = Vec::new();
-    // Of each loaded segment: where it was, and how far it moves to the front.
-    let mut moved = Vec::new();
-    for program in elf.segments()?.iter().filter(|program| program.p_type == PT_LOAD) {
-        stripped.resize(stripped.len().next_multiple_of(NOTE_ALIGN), 0);
-        let old = program.p_offset..program.p_offset + program.p_filesz;
-        moved.push((old, program.p_offset - stripped.len() as u64));
-        stripped.extend(elf.segment_data(&program).ok()?);
-    }
-    // The first holds the headers; notes move with the segment that they lie in.
-    for (n, program) in elf.segments()?.iter().enumerate() {
-        let (_, by) = moved.iter().find(|(old, _)| old.contains(&program.p_offset))?;
-        let at = header.e_phoff as usize + n * usize::from(header.e_phentsize) + P_OFFSET;
-        stripped.get_mut(at..at + 8)?.copy_from_slice(&(program.p_offset - by).to_le_bytes());
-    }
+    let ends = elf.segments()?.iter().map(|program| program.p_offset + program.p_filesz);
+    let mut stripped = image.get(..usize::try_from(ends.max()?).ok()?)?.to_vec();
     stripped.get_mut(SECTION_HEADERS)?.fill(0);
     stripped.get_mut(SECTION_COUNTS)?.fill(0);
     Some(stripped)
