@@ -87,7 +87,7 @@ impl Pair {
             for batch in (first..idle.min(first + PORTS)).step_by(100) {
                 for _ in batch..idle.min(first + PORTS).min(batch + 100) {
                     let End { stack, tx, .. } = &mut pair.a;
-                    stack.connect_tcp(pair.now, tx, server, &options).unwrap();
+                    stack.connect_tcp(pair.now, tx, server, None, &options).unwrap();
                 }
                 for _ in 0..3 {
                     pair.round();
@@ -120,7 +120,7 @@ impl Pair {
         let listener = b.stack.tcp.listen("10.0.0.2:80".parse().unwrap(), listen).unwrap();
         let mut now = Instant::from_millis(1000);
         let remote = "10.0.0.2:80".parse().unwrap();
-        let client = a.stack.connect_tcp(now, &mut a.tx, remote, &options).unwrap();
+        let client = a.stack.connect_tcp(now, &mut a.tx, remote, None, &options).unwrap();
         let mut server = None;
         for _ in 0..10_000 {
             now += Duration::from_millis(1);

@@ -35,7 +35,7 @@ fn sockets(stack: &mut Stack, now: Instant, tx: &mut TxQueue) {
         stack.join_udp(now, udp, group.parse().unwrap()).unwrap();
     }
     for peer in ["10.0.0.1:80", "[fd00::1]:80"] {
-        let _ = stack.connect_tcp(now, tx, peer.parse().unwrap(), &Options::default());
+        let _ = stack.connect_tcp(now, tx, peer.parse().unwrap(), None, &Options::default());
         let _ = stack.send_udp(now, tx, udp, peer.parse::<std::net::SocketAddr>().unwrap(), &[]);
     }
 }

@@ -37,7 +37,7 @@ impl TcpStream {
         let id = {
             let state = &mut *net.0.state.borrow_mut();
             let now = net.0.rt.now();
-            state.stack.connect_tcp(now, &mut state.tx, remote, options)?
+            state.stack.connect_tcp(now, &mut state.tx, remote, None, options)?
         };
         let stream = TcpStream::new(net, id);
         poll_fn(|cx| {

@@ -19,6 +19,7 @@ impl embedded_io_async::Error for Error {
             tcp::Error::Aborted | tcp::Error::AddressRemoved => ErrorKind::ConnectionAborted,
             tcp::Error::Closed | tcp::Error::NotConnected => ErrorKind::NotConnected,
             tcp::Error::AddressInUse => ErrorKind::AddrInUse,
+            tcp::Error::AddressNotAvailable => ErrorKind::AddrNotAvailable,
             tcp::Error::InvalidAddress => ErrorKind::InvalidInput,
             tcp::Error::Exhausted => ErrorKind::OutOfMemory,
             tcp::Error::Unreachable => ErrorKind::Other,
@@ -123,6 +124,7 @@ fn io_error(error: Error) -> std::io::Error {
         Error::Tcp(tcp::Error::Aborted | tcp::Error::AddressRemoved) => K::ConnectionAborted,
         Error::Tcp(tcp::Error::Closed | tcp::Error::NotConnected) => K::NotConnected,
         Error::Tcp(tcp::Error::AddressInUse) => K::AddrInUse,
+        Error::Tcp(tcp::Error::AddressNotAvailable) => K::AddrNotAvailable,
         _ => K::Other,
     };
     std::io::Error::new(kind, error)

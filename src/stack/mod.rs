@@ -198,7 +198,8 @@ impl Stack {
         due.into_iter().flatten().min()
     }
 
-    /// Begins a TCP connection; [`tcp::Event::Connected`] tells when it stands.
+    /// Begins a TCP connection, from `local` if that is given; [`tcp::Event::Connected`] tells when
+    /// it stands.
     ///
     /// # Errors
     /// [`tcp::Error`] when it cannot even begin.
@@ -207,10 +208,11 @@ impl Stack {
         now: Instant,
         tx: &mut TxQueue,
         remote: SocketAddr,
+        local: Option<SocketAddr>,
         options: &tcp::Options,
     ) -> Result<tcp::ConnId, tcp::Error> {
         let mut net = Output { ip: &mut self.ip, tx, now };
-        self.tcp.connect(&mut net, remote, None, options)
+        self.tcp.connect(&mut net, remote, local, options)
     }
 
     /// Sends a datagram by reference.

@@ -22,6 +22,8 @@ pub enum Error {
     Closed,
     /// The connection is not established yet.
     NotConnected,
+    /// The address to connect from is not ours: not verified yet, or its lease or lifetime has ended.
+    AddressNotAvailable,
     /// The address is used by another listener or connection: choose another port.
     AddressInUse,
     /// All ephemeral ports or connection slots are in use: close some or raise the limits.
@@ -43,6 +45,7 @@ impl fmt::Display for Error {
             Error::Aborted => "connection aborted",
             Error::Closed => "connection closed",
             Error::NotConnected => "not connected yet: wait for the connection to be established",
+            Error::AddressNotAvailable => "the address to connect from is not ours now",
             Error::AddressInUse => "address in use: choose another port",
             Error::Exhausted => "no free port or connection slot: close some or raise the limits",
             Error::InvalidAddress => "not an address that can be connected to",

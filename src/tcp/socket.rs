@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Slice,
-    ip::{Flow, Network},
+    ip::{Flow, Network, NoPath},
     time::{Duration, Instant},
 };
 use ::core::net::SocketAddr;
@@ -104,8 +104,8 @@ impl Tcp {
     /// tells how it went.
     ///
     /// # Errors
-    /// [`Error::InvalidAddress`], [`Error::Unreachable`], [`Error::AddressInUse`] or
-    /// [`Error::Exhausted`].
+    /// [`Error::InvalidAddress`], [`Error::AddressNotAvailable`], [`Error::Unreachable`],
+    /// [`Error::AddressInUse`] or [`Error::Exhausted`].
     pub fn connect<N: Network>(
         &mut self,
         net: &mut N,
@@ -118,7 +118,10 @@ impl Tcp {
             return Err(Error::InvalidAddress);
         }
         let from = local.map(|l| l.ip()).filter(|ip| !ip.is_unspecified());
-        let path = net.path(from, remote.ip()).map_err(|_| Error::Unreachable)?;
+        let path = net.path(from, remote.ip()).map_err(|no_path| match no_path {
+            NoPath::NotOurs => Error::AddressNotAvailable,
+            NoPath::Unreachable => Error::Unreachable,
+        })?;
         if !self.make_slot() {
             return Err(Error::Exhausted);
         }

@@ -10,4 +10,5 @@ mod host;
 mod icmp;
 mod igmp;
 mod routes;
+mod tcp;
 mod udp;
