@@ -60,9 +60,15 @@ impl Ip {
 
     /// Asks for a neighbour, or whether it is still there (RFC 4861, section 7.2.2).
     pub(super) fn solicit6(&mut self, target: Ipv6Addr, solicit: Solicit, tx: &mut TxQueue) {
-        // RFC 4429, 3.2: never from an address that may be another's. What waits is asked for again.
+        // RFC 4429, 3.2: never from an address that may be another's. What waits does so until one
+        // is verified.
         let verified = self.addresses.iter().filter(|a| a.is_verified());
-        let Some(src) = select::source6(verified, target) else { return };
+        let Some(src) = select::source6(verified, target) else {
+            if self.addresses.iter().any(|a| a.cidr.address.is_ipv6()) {
+                self.neighbors.not_asked(target.into());
+            }
+            return;
+        };
         match solicit.to {
             Some(mac) => self.send_solicitation(mac, src, target, target, tx),
             None => {

@@ -42,7 +42,7 @@ pub(crate) struct Pending {
 
 /// RFC 4861, section 7.3.2.
 enum State {
-    /// Asked, no answer yet.
+    /// Asked, or to be asked once there is an address to ask from; no answer yet.
     Incomplete { waiting: Vec<Pending>, next: Instant, sent: u8 },
     /// It answered until shortly ago.
     Reachable { until: Instant },
@@ -205,6 +205,13 @@ impl Neighbors {
         (lookup, cache)
     }
 
+    /// The question about `address` could not be sent yet: it does not count.
+    pub(crate) fn not_asked(&mut self, address: IpAddr) {
+        if let Some(Slot { state: State::Incomplete { sent, .. }, .. }) = self.slot(address) {
+            *sent = 0;
+        }
+    }
+
     /// Whether `address` is known to be there.
     pub(crate) fn answers(&self, address: IpAddr) -> bool {
         let slot = self.find(address).and_then(|index| self.slots.get(index));
@@ -303,7 +310,7 @@ impl Neighbors {
             let target = slot.address;
             let retrans = retrans[usize::from(target.is_ipv6())];
             let (next, sent, to) = match &mut slot.state {
-                State::Incomplete { next, sent, .. } if *sent > 0 => (next, sent, None),
+                State::Incomplete { next, sent, .. } => (next, sent, None),
                 State::Probe { next, sent } => (next, sent, Some(slot.mac)),
                 State::Delay { until } if *until <= now => {
                     ask.push(Solicit { target, to: Some(slot.mac) });

@@ -98,6 +98,40 @@ fn no_question_comes_from_an_address_that_is_being_verified() {
 }
 
 #[test]
+fn what_is_sent_first_waits_for_as_long_as_addresses_are_verified() {
+    for dad_transmits in [2, 3, 10] {
+        let addresses = vec!["2001:db8::2/64".parse().unwrap()];
+        let ipv6 = Ipv6 { dad_transmits, ..Ipv6::default() };
+        let mut host = Host::fresh(Config { addresses, ipv6, ..Config::default() });
+        host.pass(Duration::ZERO);
+        let (own, other) = (ip("2001:db8::2"), ip("2001:db8::1"));
+        let id = host.stack.udp.bind((own, 7).into()).unwrap();
+        let to = std::net::SocketAddr::from((other, 9));
+        host.stack.send_udp(host.now, &mut host.tx, id, to, &["x".into()]).unwrap();
+        host.pass(Duration::from_secs(dad_transmits.into()) + Duration::from_millis(1100));
+        let asked = host.sent(kind::NEIGHBOR_SOLICITATION);
+        let asked: Vec<_> = asked.iter().filter(|p| p.header.src == own).collect();
+        assert!(!asked.is_empty() && asked[0].header.dst == solicited_node(other));
+        let flags = flag::SOLICITED | flag::OVERRIDE;
+        host.inject(&advertisement((other, own), other, flags, PEER_MAC));
+        let sent = host.packets();
+        assert_eq!((sent.len(), &sent[0].payload[8..]), (1, &b"x"[..]), "{dad_transmits}");
+    }
+}
+
+#[test]
+fn what_waits_for_an_address_that_is_anothers_is_lost_at_last() {
+    let (mut host, own, _) = started();
+    let id = host.stack.udp.bind((own, 7).into()).unwrap();
+    let to = std::net::SocketAddr::from((ip("2001:db8::1"), 9));
+    host.stack.send_udp(host.now, &mut host.tx, id, to, &["x".into()]).unwrap();
+    host.inject(&solicitation(NOWHERE, own, None));
+    host.inject(&solicitation(NOWHERE, host.link_local(), None));
+    host.pass(Duration::from_secs(12));
+    assert_eq!(host.count("neighbor_lost"), 1);
+}
+
+#[test]
 fn a_duplicate_is_given_up_though_it_was_used_already() {
     let claims =
         |own| [solicitation(NOWHERE, own, None), advertisement((own, ALL_NODES), own, 0, EVIL_MAC)];
