@@ -53,8 +53,8 @@ impl Route {
         Route::new(Cidr { address: any, prefix: 0 }, Some(router), origin)
     }
 
-    fn is(&self, prefix: Cidr, via: Option<IpAddr>) -> bool {
-        self.prefix == prefix.network() && self.via == via
+    pub(crate) fn is(&self, prefix: Cidr, via: Option<IpAddr>, origin: Origin) -> bool {
+        (self.prefix, self.via, self.origin) == (prefix.network(), via, origin)
     }
 }
 
@@ -73,7 +73,7 @@ impl Routes {
         self.list.iter()
     }
 
-    /// Adds a route, or replaces one of the same prefix by the same router.
+    /// Adds a route, or replaces the same of the same origin: what one tells, another does not end.
     pub(crate) fn add(&mut self, mut route: Route) -> Result<(), TableError> {
         let invalid = |via: IpAddr| {
             via.is_multicast() || via.is_unspecified() || via.is_ipv4() != is_ipv4(&route.prefix)
@@ -83,7 +83,7 @@ impl Routes {
         }
         route.prefix = route.prefix.network();
         let room = self.list.len() < MAX;
-        match self.list.iter_mut().find(|known| known.is(route.prefix, route.via)) {
+        match self.list.iter_mut().find(|known| known.is(route.prefix, route.via, route.origin)) {
             Some(known) => *known = route,
             None if room => self.list.push(route),
             None => return Err(TableError::Full),
@@ -93,8 +93,8 @@ impl Routes {
     }
 
     /// Removes a route; whether it was there.
-    pub(crate) fn remove(&mut self, prefix: Cidr, via: Option<IpAddr>) -> bool {
-        self.retain(|route| !route.is(prefix, via))
+    pub(crate) fn remove(&mut self, prefix: Cidr, via: Option<IpAddr>, origin: Origin) -> bool {
+        self.retain(|route| !route.is(prefix, via, origin))
     }
 
     /// Keeps the routes that `keep` holds for; whether one went.
@@ -201,7 +201,8 @@ mod tests {
         assert_eq!(hop(&routes, "10.9.1.1").unwrap(), "10.0.0.9");
         assert_eq!(hop(&routes, "8.8.8.8").unwrap(), "10.0.0.3");
         assert_eq!(hop(&routes, "2001:db8::1"), None);
-        assert!(routes.remove("0.0.0.0/0".parse().unwrap(), Some("10.0.0.3".parse().unwrap())));
+        let third = Some("10.0.0.3".parse().unwrap());
+        assert!(routes.remove("0.0.0.0/0".parse().unwrap(), third, Origin::Static));
         assert_eq!(hop(&routes, "8.8.8.8").unwrap(), "10.0.0.1");
     }
 
@@ -241,7 +242,7 @@ mod tests {
         routes.router_heard(far);
         assert_eq!(routes.next_hop(remote, known), Some(far));
         routes.router_lost(far, now);
-        assert!(routes.remove("10.9.0.0/16".parse().unwrap(), Some(far)));
+        assert!(routes.remove("10.9.0.0/16".parse().unwrap(), Some(far), Origin::Static));
         assert_eq!(routes.poll_at(), None, "nobody is asked for without a route");
     }
 

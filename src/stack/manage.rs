@@ -136,20 +136,23 @@ impl Stack {
         true
     }
 
-    /// The route to the network of `address` is that of the address in it that stays longest.
+    /// The route to the network of `address` is that of the address in it that stays longest, of
+    /// those of one origin.
     pub(super) fn find_link_route(&mut self, address: &Address) -> Result<(), TableError> {
         let Some(Route { prefix, .. }) = on_link(address) else { return Ok(()) };
+        let origin = address.origin;
         let routes = self.ip.addresses.iter().filter_map(on_link);
-        match routes.filter(|r| r.prefix == prefix).max_by_key(|route| route.valid_until) {
+        let same = routes.filter(|route| route.is(prefix, None, origin));
+        match same.max_by_key(|route| route.valid_until) {
             Some(route) => self.ip.routes.add(route),
             None => {
-                self.ip.routes.remove(prefix, None);
+                self.ip.routes.remove(prefix, None, origin);
                 Ok(())
             }
         }
     }
 
-    /// Adds a route, or replaces that of the same prefix by the same router.
+    /// Adds a route, or replaces that of the same prefix by the same router from the same origin.
     ///
     /// # Errors
     /// [`TableError`]; nothing changed then.
@@ -160,10 +163,10 @@ impl Stack {
         Ok(())
     }
 
-    /// Removes the route to `prefix` by `via`; whether it was there.
-    pub fn remove_route(&mut self, prefix: Cidr, via: Option<IpAddr>) -> bool {
+    /// Removes the route to `prefix` by `via` that `origin` told of; whether it was there.
+    pub fn remove_route(&mut self, prefix: Cidr, via: Option<IpAddr>, origin: Origin) -> bool {
         self.stir();
-        let removed = self.ip.routes.remove(prefix, via);
+        let removed = self.ip.routes.remove(prefix, via, origin);
         self.ip.changed();
         removed
     }

@@ -115,14 +115,10 @@ impl Stack {
     /// Takes an advertised route, or ends it when its life is over; whether flows have to find
     /// their way again.
     fn advertised(&mut self, now: Instant, route: Route) -> bool {
-        let prefix = route.prefix.network();
-        let same = |known: &&Route| known.prefix == prefix && known.via == route.via;
-        let known = self.ip.routes.iter().find(same).copied();
-        if known.is_some_and(|known| matches!(known.origin, Origin::Static | Origin::LinkLocal)) {
-            return false;
-        }
+        let Route { prefix, via, origin, .. } = route;
+        let known = self.ip.routes.iter().find(|known| known.is(prefix, via, origin)).copied();
         if route.valid_until <= now {
-            return known.is_some() && self.ip.routes.remove(prefix, route.via);
+            return self.ip.routes.remove(prefix, via, origin);
         }
         let count = self.ip.routes.iter().filter(|r| r.origin == Origin::Router).count();
         if known.is_none() && count >= MAX_ADVERTISED {
@@ -178,7 +174,7 @@ impl Stack {
         let full = redirected.clone().count() >= MAX_REDIRECTED;
         let first = redirected.min_by_key(|r| r.valid_until).copied();
         if let Some(first) = first.filter(|_| full) {
-            self.ip.routes.remove(first.prefix, first.via);
+            self.ip.routes.remove(first.prefix, first.via, first.origin);
         }
     }
 }

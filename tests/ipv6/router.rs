@@ -3,7 +3,7 @@
 use crate::host::*;
 use std::net::{IpAddr, Ipv6Addr};
 use zerohop::{
-    ip::{AddressState, Origin, Preference},
+    ip::{Address, AddressState, Cidr, Origin, Preference, Route},
     stack::{Config, Ipv6},
     time::{Duration, Instant},
     wire::{MacAddr, icmpv6::kind, ipv6::ALL_NODES, ndp},
@@ -190,6 +190,53 @@ fn routes_that_routers_offer_go_before_the_default() {
     let own = v6(address(&host));
     assert_eq!(host.echo(ip("2001:db9::1"), own)[0].to, EVIL_MAC);
     assert_eq!(host.echo(ip("2001:dba::1"), own)[0].to, PEER_MAC);
+}
+
+/// Where routes to `prefix` that name no router, or the peer, come from.
+fn origins(host: &Host, prefix: &str) -> Vec<Origin> {
+    let prefix: Cidr = prefix.parse().unwrap();
+    let near = [None, Some(peer().into())];
+    let same = host.stack.routes().filter(|r| r.prefix == prefix && near.contains(&r.via));
+    same.map(|route| route.origin).collect()
+}
+
+#[test]
+fn what_a_router_tells_ends_no_route_that_was_configured_nor_does_that_end_it() {
+    use Origin::{Router, Static};
+    let (on_link, any) = ("2001:db8:1::/64", "::/0");
+    let told = |lifetime: u32| {
+        let prefix = prefix("2001:db8:1::", 0x80, lifetime, lifetime);
+        from(peer(), 64 << 24 | lifetime, &[ndp::link_address(1, PEER_MAC).to_vec(), prefix])
+    };
+    let address = Address::new("2001:db8:1::2/64".parse().unwrap(), Static);
+    let default = Route::default_by(peer().into(), Static);
+    let both = |host: &Host| [origins(host, on_link), origins(host, any)];
+    for static_first in [true, false] {
+        let mut host = Host::new();
+        let configure = |host: &mut Host| {
+            host.stack.add_address(host.now, address).unwrap();
+            host.stack.add_route(default).unwrap();
+        };
+        if static_first {
+            configure(&mut host);
+        }
+        host.inject(&told(600));
+        if !static_first {
+            configure(&mut host);
+        }
+        assert!(both(&host).iter().all(|o| o.contains(&Static) && o.contains(&Router)));
+        // The router withdraws both, then tells of them again until their life is over.
+        host.inject(&told(0));
+        assert_eq!(both(&host), [[Static], [Static]]);
+        host.inject(&told(600));
+        host.pass(Duration::from_secs(601));
+        assert_eq!(both(&host), [[Static], [Static]]);
+        host.inject(&told(600));
+        assert!(host.stack.remove_address(address.cidr.address));
+        assert!(host.stack.remove_route(default.prefix, default.via, Static));
+        assert!(!host.stack.remove_route(default.prefix, default.via, Static));
+        assert_eq!(both(&host), [[Router], [Router]]);
+    }
 }
 
 #[test]
