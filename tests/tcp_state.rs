@@ -3,12 +3,9 @@
 
 mod tcp_support;
 
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    sync::atomic::{AtomicUsize, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 use tcp_support::sim::{Link, Sim, address};
+use testbed::{Allocations, Counting};
 use zerohop::{
     Slice,
     tcp::{Config, ListenOptions, Options, Read},
@@ -17,25 +14,6 @@ use zerohop::{
 /// Connections, and how many bytes each end of one may take.
 const CONNECTIONS: usize = 100_000;
 const MOST: usize = 1024;
-
-struct Counting;
-
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call goes to the system's allocator as it is.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's promise.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -46,7 +24,7 @@ fn an_idle_established_connection_takes_a_kibibyte_at_most() {
     let options = ListenOptions { backlog: 2 * CONNECTIONS, ..ListenOptions::default() };
     let listener = sim.listen(1, 80, options);
     let mut ends = Vec::with_capacity(CONNECTIONS);
-    let before = LIVE.load(Ordering::Relaxed);
+    let before = Allocations::so_far();
     for port in 0..CONNECTIONS {
         // More than one address, as there are not so many ports.
         let host = &mut sim.hosts[0];
@@ -73,7 +51,7 @@ fn an_idle_established_connection_takes_a_kibibyte_at_most() {
         }
     }
     sim.run_for(Duration::from_secs(3));
-    let each = (LIVE.load(Ordering::Relaxed) - before) / (2 * CONNECTIONS);
+    let each = before.since().bytes as usize / (2 * CONNECTIONS);
     println!("{each} bytes for each end of an idle connection");
     assert!(each <= MOST, "{each} bytes");
 }

@@ -2,9 +2,10 @@
 
 use super::manifest::Manifest;
 use core::{
+    alloc::{GlobalAlloc, Layout},
     ops::Range,
     ptr::NonNull,
-    sync::atomic::{AtomicPtr, Ordering},
+    sync::atomic::{AtomicPtr, AtomicU64, Ordering},
 };
 use talc::{ErrOnOom, Span, Talc, Talck, locking::AssumeUnlockable};
 
@@ -21,9 +22,42 @@ pub(crate) struct Info {
 
 static INFO: AtomicPtr<Info> = AtomicPtr::new(core::ptr::null_mut());
 
-// SAFETY of the lock's choice: an image has one thread and no interrupt handlers.
+/// The heap, which counts how often it is asked for memory.
+struct Heap {
+    // SAFETY of the lock's choice: an image has one thread and no interrupt handlers.
+    talc: Talck<AssumeUnlockable, ErrOnOom>,
+    requests: AtomicU64,
+}
+
 #[global_allocator]
-static HEAP: Talck<AssumeUnlockable, ErrOnOom> = Talc::new(ErrOnOom).lock();
+static HEAP: Heap = Heap { talc: Talc::new(ErrOnOom).lock(), requests: AtomicU64::new(0) };
+
+impl Heap {
+    fn count(&self) {
+        // One thread: no instruction has to be locked.
+        self.requests.store(self.requests.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+}
+
+// SAFETY: every call goes to the allocator as it is.
+unsafe impl GlobalAlloc for Heap {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        self.count();
+        // SAFETY: the caller's promise.
+        unsafe { self.talc.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { self.talc.dealloc(at, layout) }
+    }
+
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        self.count();
+        // SAFETY: the caller's promise.
+        unsafe { self.talc.realloc(at, layout, size) }
+    }
+}
 
 const PAGE: u64 = 4096;
 const CMDLINE: usize = 8192;
@@ -48,7 +82,7 @@ pub(super) unsafe fn init(info: *const Info) {
     let Range { start, end } = span();
     let span = Span::new(start as *mut u8, end as *mut u8);
     // SAFETY: nothing else uses the memory between the image and the stack's guard.
-    if heap() < LEAST || unsafe { HEAP.lock().claim(span) }.is_err() {
+    if heap() < LEAST || unsafe { HEAP.talc.lock().claim(span) }.is_err() {
         super::console::print("no memory for a heap; raise --mem\n");
         super::hypercall::halt(1);
     }
@@ -65,6 +99,11 @@ fn span() -> Range<u64> {
 pub(crate) fn heap() -> usize {
     let Range { start, end } = span();
     end.saturating_sub(start) as usize
+}
+
+/// How often memory of the heap was asked for.
+pub(super) fn heap_requests() -> u64 {
+    HEAP.requests.load(Ordering::Relaxed)
 }
 
 /// The boot information.

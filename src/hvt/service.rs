@@ -110,7 +110,8 @@ impl Table {
         // Counters come in the same order each time, so that each name is written once.
         let mut named = 0;
         Box::new(move |counters| {
-            for (i, (name, value)) in (0..u64::from(MAX_STATS)).zip(counters) {
+            let own = [("heap_requests", boot::heap_requests())];
+            for (i, (name, value)) in (0..u64::from(MAX_STATS)).zip(counters.chain(own)) {
                 self.memory.store_u64(i * STAT_LEN + STAT_NAME as u64, value);
                 if i < named {
                     continue;

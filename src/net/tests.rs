@@ -12,10 +12,15 @@ use crate::{
 };
 use core::{cell::Cell, pin::Pin};
 use futures_io::{AsyncRead, AsyncWrite};
-use std::{collections::VecDeque, future::poll_fn, io};
+use std::{future::poll_fn, io};
+
+mod allocations;
+
+/// What a frame takes on the cable.
+const FRAME_TIME: Duration = Duration::from_nanos(500);
 
 type Clock = Rc<Cell<Instant>>;
-type Frames = Rc<RefCell<VecDeque<Vec<Slice>>>>;
+type Frames = Rc<RefCell<RxQueue>>;
 
 /// A clock that jumps to what is waited for.
 struct Virtual(Clock);
@@ -59,9 +64,9 @@ impl Device for End {
     fn receive(&mut self, queue: &mut RxQueue, budget: usize) -> usize {
         let mut from = self.from.borrow_mut();
         let count = budget.min(from.len());
-        for mut frame in from.drain(..count) {
-            let first = frame.remove(0);
-            queue.push(RxMeta::default(), first, frame);
+        for _ in 0..count {
+            let Some((meta, slices)) = from.pop() else { break };
+            add(queue, meta, slices);
         }
         count
     }
@@ -69,7 +74,8 @@ impl Device for End {
     fn transmit(&mut self, queue: &mut TxQueue) -> usize {
         let mut count = 0;
         while let Some((_, slices)) = queue.pop() {
-            self.to.borrow_mut().push_back(slices.collect());
+            add(&mut self.to.borrow_mut(), RxMeta::default(), slices);
+            self.clock.set(self.clock.get() + FRAME_TIME);
             count += 1;
         }
         count
@@ -82,6 +88,11 @@ impl Device for End {
     }
 }
 
+fn add(queue: &mut RxQueue, meta: RxMeta, mut slices: impl Iterator<Item = Slice>) {
+    let head = slices.next().expect("a frame has a slice");
+    queue.push(meta, head, slices);
+}
+
 /// Runs `main` with two networks that a cable joins.
 fn joined<F: Future<Output = ()> + 'static>(main: impl FnOnce([Net; 2]) -> F) {
     let clock = Clock::new(Cell::new(Instant::from_millis(1_000_000)));
@@ -92,7 +103,9 @@ fn joined<F: Future<Output = ()> + 'static>(main: impl FnOnce([Net; 2]) -> F) {
         let mac = MacAddr([2, 0, 0, 0, 0, n]);
         let info = DeviceInfo { mac, mtu: 1500, offloads: Offloads::empty(), io_mode: "wire" };
         let pool = Pool::heap(PoolConfig { count: 1024, ..PoolConfig::default() });
-        let addresses = Vec::from([std::format!("10.0.0.{n}/24").parse().unwrap()]);
+        let addresses = ["10.0.0.{n}/24", "fd00::{n}/64"]
+            .map(|address| address.replace("{n}", &n.to_string()).parse().unwrap())
+            .into();
         let config = Config { addresses, ..Config::default() };
         let stack = Stack::new(&config, &info, pool.clone(), [n; 32], clock.get());
         let net = Net::new(rt.clone(), stack, &info, None);

@@ -11,6 +11,9 @@ use bytes::Buf;
 /// buffer, however few bytes it has.
 const MAX_OUT_OF_ORDER: usize = 32_768;
 const SOME_OUT_OF_ORDER: usize = 256;
+/// Pieces whose memory is kept when no hole is left.
+const KEPT: usize = 64;
+
 /// What became of a piece that was out of order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Inserted {
@@ -34,6 +37,12 @@ pub(super) struct OutOfOrder {
 impl OutOfOrder {
     pub(super) fn is_empty(&self) -> bool {
         self.pieces.is_empty()
+    }
+
+    /// Forgets what was touched; whether the memory is little enough to be kept.
+    pub(super) fn is_reusable(&mut self) -> bool {
+        self.recent.clear();
+        self.pieces.capacity() <= KEPT
     }
 
     /// Pieces, and bytes in them.

@@ -17,11 +17,13 @@ pub(crate) struct RecvQueue {
     ready_len: usize,
     /// What lies behind a hole, if there is one.
     waiting: Option<Box<OutOfOrder>>,
+    /// What lay behind the last one, for its memory, unless that was much.
+    spare: Option<Box<OutOfOrder>>,
 }
 
 impl RecvQueue {
     pub(crate) const fn new() -> RecvQueue {
-        RecvQueue { ready: VecDeque::new(), tail: None, ready_len: 0, waiting: None }
+        RecvQueue { ready: VecDeque::new(), tail: None, ready_len: 0, waiting: None, spare: None }
     }
 
     /// Bytes that can be read.
@@ -110,14 +112,10 @@ impl RecvQueue {
     }
 
     /// Keeps a piece that lies behind a hole, without the bytes that are there already. `buffer`
-    /// is the size of the receive buffer.
+    /// is the size of the receive buffer. There is a byte in the piece, so that something waits now.
     pub(crate) fn insert(&mut self, seq: SeqNum, slice: Slice, buffer: u32) -> Inserted {
-        let waiting = self.waiting.get_or_insert_default();
-        let inserted = waiting.insert(seq, slice, buffer);
-        if waiting.is_empty() {
-            self.waiting = None;
-        }
-        inserted
+        let waiting = self.waiting.get_or_insert_with(|| self.spare.take().unwrap_or_default());
+        waiting.insert(seq, slice, buffer)
     }
 
     /// Makes what `rcv_nxt` has reached readable; returns the new `rcv_nxt` and the bytes copied.
@@ -129,7 +127,9 @@ impl RecvQueue {
                 copied += self.push(slice, pool);
             }
         }
-        self.waiting.take_if(|waiting| waiting.is_empty());
+        if let Some(mut waited) = self.waiting.take_if(|waiting| waiting.is_empty()) {
+            self.spare = waited.is_reusable().then_some(waited);
+        }
         (rcv_nxt, copied)
     }
 
@@ -145,6 +145,7 @@ impl RecvQueue {
 
     /// Gives memory back when there is nothing to keep.
     pub(crate) fn shrink(&mut self) {
+        self.spare = None;
         if self.ready.is_empty() {
             self.ready = VecDeque::new();
         }

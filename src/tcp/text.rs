@@ -177,6 +177,7 @@ impl Conn {
             }
             seq += len;
         }
+        self.start_tidy(cx);
         if !kept && self.sack_ok {
             // RFC 2883, 4.2: a duplicate above the cumulative ACK.
             cx.stats.duplicates += 1;

@@ -1,12 +1,15 @@
 //! Network namespaces, taps and guests for tests, demos and benches.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
+#[expect(unsafe_code, reason = "an allocator")]
+mod allocations;
 mod build;
 mod capture;
 mod guest;
 mod network;
 mod relay;
 
+pub use allocations::{Allocations, Counting};
 pub use build::{cargo_in, example, image, tender};
 pub use capture::Capture;
 pub use guest::{Ended, Guest, boot};

@@ -161,7 +161,8 @@ impl Control for Cubic {
     }
 
     fn on_congestion(&mut self, w: &Window, in_flight: u32, _now: Instant) -> u32 {
-        self.before = Some(Box::new(self.curve));
+        let before = self.before.get_or_insert_with(|| Box::new(self.curve));
+        **before = self.curve;
         let curve = &mut self.curve;
         curve.epoch = None;
         curve.cwnd_prior = w.cwnd;
