@@ -5,12 +5,14 @@ use super::{
     message::{Kind, Reply, Request},
 };
 use crate::{
+    stack::Counters,
     time::{Duration, Instant},
     wire::MacAddr,
 };
 use alloc::{collections::VecDeque, vec::Vec};
 use core::{hash::Hasher, net::Ipv4Addr};
 use siphasher::sip::SipHasher13;
+use zerocopy::{Immutable, IntoBytes};
 
 /// Time to the first retransmission, doubled for each further one. RFC 2131, section 4.1, has 4 s
 /// for a 10 Mbit/s Ethernet; a service that boots beside its server need not wait as long.
@@ -58,7 +60,8 @@ pub enum Action {
 }
 
 /// Counters.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, IntoBytes, Immutable)]
+#[repr(C)]
 pub struct Stats {
     /// Messages sent.
     pub sent: u64,
@@ -72,6 +75,25 @@ pub struct Stats {
     pub declined: u64,
     /// Leases that ended without being extended.
     pub expired: u64,
+}
+
+impl Stats {
+    /// None of a client that is not there.
+    pub(crate) const NONE: Stats =
+        Stats { sent: 0, received: 0, dropped: 0, leases: 0, declined: 0, expired: 0 };
+
+    /// Every counter by its name.
+    pub(crate) fn named(&self) -> Counters<'_> {
+        const NAMES: &[&str] = &[
+            "dhcp_sent",
+            "dhcp_received",
+            "dhcp_dropped",
+            "dhcp_leases",
+            "dhcp_declined",
+            "dhcp_expired",
+        ];
+        (NAMES, self.as_bytes())
+    }
 }
 
 #[derive(Debug)]
@@ -136,8 +158,8 @@ impl Client {
     }
 
     /// Counters.
-    pub fn stats(&self) -> Stats {
-        self.stats
+    pub fn stats(&self) -> &Stats {
+        &self.stats
     }
 
     /// When [`Client::poll`] has something to do.

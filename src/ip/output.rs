@@ -12,6 +12,7 @@ use crate::{
     PacketBuf, Pool, Slice,
     frame::{Chain, Offloads, PartialCsum, TxMeta, TxQueue},
     neighbor::{Lookup, Neighbors, Pending, Solicit},
+    stack::Counters,
     time::Instant,
     wire::{
         MacAddr,
@@ -22,7 +23,7 @@ use crate::{
 };
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use zerocopy::IntoBytes;
+use zerocopy::{Immutable, IntoBytes};
 
 /// Frames that may wait for the device; beyond them transports wait.
 const QUEUE: usize = 512;
@@ -57,16 +58,33 @@ pub(crate) struct Ip {
 }
 
 /// Counters of what is sent.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, IntoBytes, Immutable)]
+#[repr(C)]
 pub(crate) struct Stats {
     pub(crate) sent: u64,
     pub(crate) no_route: u64,
     pub(crate) no_buffer: u64,
     pub(crate) too_big: u64,
-    pub(crate) neighbor_lost: u64,
     pub(crate) fragmented: u64,
     pub(crate) fragments_sent: u64,
+    pub(crate) neighbor_lost: u64,
     pub(crate) payload_bytes_copied: u64,
+}
+
+impl Stats {
+    /// Every counter by its name.
+    pub(crate) fn named(&self) -> Counters<'_> {
+        const NAMES: &[&str] = &[
+            "ip_sent",
+            "ip_no_route",
+            "ip_no_buffer",
+            "ip_too_big",
+            "ip_fragmented",
+            "ip_fragments_sent",
+            "neighbor_lost",
+        ];
+        (NAMES, self.as_bytes())
+    }
 }
 
 impl Ip {

@@ -84,8 +84,8 @@ impl Stack {
         true
     }
 
-    pub(super) fn dhcp_stats(&self) -> Stats {
-        self.dhcp.as_ref().map(|dhcp| dhcp.client.stats()).unwrap_or_default()
+    pub(super) fn dhcp_stats(&self) -> &Stats {
+        self.dhcp.as_ref().map_or(&Stats::NONE, |dhcp| dhcp.client.stats())
     }
 
     pub(super) fn dhcp_poll_at(&self) -> Option<Instant> {

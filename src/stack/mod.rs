@@ -20,7 +20,7 @@ mod stats;
 
 pub use config::{Config, Identifiers, Ipv6};
 pub use stats::Stats;
-pub(crate) use stats::named;
+pub(crate) use stats::{Counters, named};
 
 use crate::{
     Pool, Slice,
@@ -283,36 +283,28 @@ impl Stack {
     /// Every counter by its name.
     pub fn stats(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let (ip, udp, tcp) = (&self.ip.stats, &self.udp.stats, self.tcp.stats());
-        let dhcp = self.dhcp_stats();
         let copied = self.stats.payload_bytes_copied
             + tcp.payload_bytes_copied
             + udp.payload_bytes_copied
             + ip.payload_bytes_copied
             + self.reassembly.stats.payload_bytes_copied
             + self.device.payload_bytes_copied;
-        [
+        let own = [
             ("payload_bytes_copied", copied),
             ("device_dropped", self.device.dropped),
             ("device_restarts", self.device.restarts),
-            ("ip_sent", ip.sent),
-            ("ip_no_route", ip.no_route),
-            ("ip_no_buffer", ip.no_buffer),
-            ("ip_too_big", ip.too_big),
-            ("ip_fragmented", ip.fragmented),
-            ("ip_fragments_sent", ip.fragments_sent),
-            ("neighbor_lost", ip.neighbor_lost),
-            ("dhcp_sent", dhcp.sent),
-            ("dhcp_received", dhcp.received),
-            ("dhcp_dropped", dhcp.dropped),
-            ("dhcp_leases", dhcp.leases),
-            ("dhcp_declined", dhcp.declined),
-            ("dhcp_expired", dhcp.expired),
-        ]
-        .into_iter()
-        .chain(udp.named())
-        .chain(self.reassembly.stats.named())
-        .chain(tcp.iter().filter(|(name, _)| *name != "tcp_payload_bytes_copied"))
-        .chain(self.stats.named())
+        ];
+        let tables = [
+            ip.named(),
+            self.dhcp_stats().named(),
+            udp.named(),
+            self.reassembly.stats.named(),
+            tcp.named(),
+            self.stats.named(),
+        ];
+        // What TCP copied is in the sum.
+        let others = tables.into_iter().flat_map(named);
+        own.into_iter().chain(others.filter(|(name, _)| *name != "tcp_payload_bytes_copied"))
     }
 
     /// Takes the device's counters over, to be shown beside the stack's.

@@ -2,12 +2,14 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-/// The bytes of counters, all of 64 bits, with their names: a table of names takes far less room in an image
-/// than the code that pairs each with its field.
-pub(crate) fn named<'a>(
-    names: &'static [&'static str],
-    counters: &'a [u8],
-) -> impl Iterator<Item = (&'static str, u64)> + use<'a> {
+/// Names, and the bytes of counters of 64 bits, of which the last may have no name: a table takes
+/// far less room in an image than the code that pairs each with its field.
+pub(crate) type Counters<'a> = (&'static [&'static str], &'a [u8]);
+
+/// Every counter by its name.
+pub(crate) fn named(
+    (names, counters): Counters<'_>,
+) -> impl Iterator<Item = (&'static str, u64)> + use<'_> {
     let values = <[u64]>::ref_from_bytes(counters).unwrap_or(&[]);
     names.iter().copied().zip(values.iter().copied())
 }
@@ -24,9 +26,8 @@ macro_rules! counters {
         }
 
         impl Stats {
-            pub(crate) fn named(&self) -> impl Iterator<Item = (&'static str, u64)> + use<'_> {
-                const NAMES: &[&str] = &[$(stringify!($name)),*];
-                named(NAMES, self.as_bytes())
+            pub(crate) fn named(&self) -> Counters<'_> {
+                (&[$(stringify!($name)),*], self.as_bytes())
             }
         }
     };

@@ -1,6 +1,6 @@
 //! Counters of one TCP instance.
 
-use crate::stack::named;
+use crate::stack::{Counters, named};
 use zerocopy::{Immutable, IntoBytes};
 
 macro_rules! stats {
@@ -15,8 +15,11 @@ macro_rules! stats {
         impl Stats {
             /// Every counter by name.
             pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<'_> {
-                const NAMES: &[&str] = &[$(concat!("tcp_", stringify!($name)),)*];
-                named(NAMES, self.as_bytes())
+                named(self.named())
+            }
+
+            pub(crate) fn named(&self) -> Counters<'_> {
+                (&[$(concat!("tcp_", stringify!($name)),)*], self.as_bytes())
             }
         }
     };

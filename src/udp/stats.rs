@@ -1,6 +1,6 @@
 //! Counters of UDP.
 
-use crate::stack::named;
+use crate::stack::Counters;
 use zerocopy::{Immutable, IntoBytes};
 
 /// Counters.
@@ -31,7 +31,7 @@ pub struct Stats {
 
 impl Stats {
     /// Every counter by its name.
-    pub(crate) fn named(&self) -> impl Iterator<Item = (&'static str, u64)> + use<'_> {
+    pub(crate) fn named(&self) -> Counters<'_> {
         const NAMES: &[&str] = &[
             "udp_received",
             "udp_sent",
@@ -44,6 +44,6 @@ impl Stats {
             "udp_icmp_ignored",
             "udp_payload_bytes_copied",
         ];
-        named(NAMES, self.as_bytes())
+        (NAMES, self.as_bytes())
     }
 }

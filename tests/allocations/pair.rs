@@ -106,7 +106,8 @@ impl Pair {
             b.poll(now);
             carry(&mut b.tx, &mut a.rx);
             a.receive(now);
-            client = client.or_else(|| a.stack.connect_tcp(now, &mut a.tx, remote, &options).ok());
+            client =
+                client.or_else(|| a.stack.connect_tcp(now, &mut a.tx, remote, None, &options).ok());
             server = server.or_else(|| b.stack.tcp.accept(listener).unwrap());
         }
         let client = client.expect("a connection");

@@ -14,11 +14,13 @@ use super::Ecn;
 use crate::{
     Pool, Slice,
     frame::Chain,
+    stack::Counters,
     time::{Duration, Instant},
 };
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use datagram::{Added, Datagram};
+use zerocopy::{Immutable, IntoBytes};
 
 /// How long an IPv4 datagram may take to arrive.
 const TIMEOUT_V4: Duration = Duration::from_secs(30);
@@ -96,7 +98,8 @@ pub struct Expired {
 }
 
 /// Counters.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, IntoBytes, Immutable)]
+#[repr(C)]
 pub struct Stats {
     /// Fragments received.
     pub fragments: u64,
@@ -122,19 +125,19 @@ pub struct Stats {
 
 impl Stats {
     /// Every counter by its name.
-    pub(crate) fn named(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        [
-            ("fragments", self.fragments),
-            ("fragments_datagrams", self.datagrams),
-            ("fragments_malformed", self.malformed),
-            ("fragments_duplicate", self.duplicate),
-            ("fragments_overlap", self.overlap),
-            ("fragments_late", self.late),
-            ("fragments_ecn", self.ecn),
-            ("fragments_evicted", self.evicted),
-            ("fragments_expired", self.expired),
-        ]
-        .into_iter()
+    pub(crate) fn named(&self) -> Counters<'_> {
+        const NAMES: &[&str] = &[
+            "fragments",
+            "fragments_datagrams",
+            "fragments_malformed",
+            "fragments_duplicate",
+            "fragments_overlap",
+            "fragments_late",
+            "fragments_ecn",
+            "fragments_evicted",
+            "fragments_expired",
+        ];
+        (NAMES, self.as_bytes())
     }
 }
 
