@@ -107,6 +107,27 @@ fn traffic_of_any_kind_leaves_an_idle_processor_behind() {
     }
 }
 
+/// Processors that the guest's thread `name` may use.
+fn processors(guest: &Guest, name: &str) -> u32 {
+    let tasks = fs::read_dir(format!("/proc/{}/task", guest.pid())).unwrap();
+    let read = |task: &fs::DirEntry, file| fs::read_to_string(task.path().join(file)).unwrap();
+    let task = tasks.flatten().find(|task| read(task, "comm").trim() == name).unwrap();
+    let status = read(&task, "status");
+    let mask = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed:")).unwrap();
+    mask.chars().filter_map(|digit| digit.to_digit(16)).map(u32::count_ones).sum()
+}
+
+#[test]
+fn the_thread_leaves_the_vcpus_processor_to_it() {
+    need!(testbed::kvm(), testbed::taps());
+    let _alone = alone();
+    let (_network, guest) = boot(&["--service=thread"]);
+    let all = processors(&guest, "signals");
+    let mut stream = connect(service());
+    (0..300).for_each(|_| exchange(&mut stream, 1));
+    assert_eq!(processors(&guest, "rings"), if all > 1 { all - 1 } else { 1 });
+}
+
 #[test]
 fn a_hog_on_every_processor_keeps_neither_clients_nor_signals_waiting_for_seconds() {
     need!(testbed::kvm(), testbed::taps());

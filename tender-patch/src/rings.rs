@@ -5,9 +5,11 @@
 //! ping-pong looks like, a thread of its own takes over and polls, while the guest polls too: no
 //! exit is left. The guest's next sleep, or batches that grow, bring them back.
 
+mod apart;
 mod linger;
 mod nic;
 mod policy;
+mod rest;
 mod thread;
 
 use crate::{
@@ -21,7 +23,8 @@ use crate::{
 };
 use linger::Linger;
 use nic::{Moved, Nic};
-use policy::{Hogs, Sleeps};
+use policy::{Pace, Sleeps, Turns};
+use rest::Rest;
 use shmring::{
     abi::{Features, MAJOR, MINOR, header, offer::Offer, port},
     memory::SharedMemory,
@@ -43,16 +46,47 @@ const RX_BUDGET: usize = 64;
 const TX_BUDGET: usize = 256;
 
 /// The devices, with whoever serves them.
-#[derive(Default)]
 struct Service {
     nics: Vec<Nic>,
     sleeps: Sleeps,
-    hogs: Hogs,
+    rest: Rest,
+    /// Of this tenure of the thread's, if it has the rings; it was given them then, by a vCPU on
+    /// that processor.
+    turns: Turns,
+    tenure: Instant,
+    vcpu_on: Option<usize>,
     /// What came in the last exit.
     received: Moved,
 }
 
 impl Service {
+    fn new(now: Instant) -> Service {
+        Service {
+            nics: Vec::new(),
+            sleeps: Sleeps::new(now),
+            rest: Rest::default(),
+            turns: Turns::default(),
+            tenure: now,
+            vcpu_on: None,
+            received: Moved::default(),
+        }
+    }
+
+    /// Gives the rings to the thread, once it is told.
+    fn begin_tenure(&mut self, now: Instant) {
+        (self.tenure, self.turns, self.vcpu_on) = (now, Turns::default(), apart::processor());
+        self.nics.iter().for_each(|nic| nic.set_threaded(true));
+    }
+
+    /// Takes them back, wherever the thread was.
+    fn end_tenure(&mut self, now: Instant) {
+        self.sleeps.learn(Pace { time: now - self.tenure, frames: self.turns.received });
+        for nic in &mut self.nics {
+            nic.disarm();
+            nic.set_threaded(false);
+        }
+    }
+
     /// The devices without rings among those whose taps are `readable`, bit i for `taps[i]`.
     fn bare(&self, taps: &[RawFd], readable: u64) -> u64 {
         let at = |nic: &Nic| taps.iter().position(|tap| *tap == nic.tap.as_raw_fd());
@@ -113,7 +147,7 @@ impl Nets {
     ) -> Result<Nets, String> {
         let eventfd =
             || EventFd::new(EFD_NONBLOCK).map_err(|e| format!("could not make an eventfd: {e}"));
-        let service = Mutex::new(Service::default());
+        let service = Mutex::new(Service::new(Instant::now()));
         let (kick, control) = (eventfd()?, eventfd()?);
         let threaded = AtomicBool::new(false);
         let shared = Arc::new(Shared { service, threaded, mode, kick, control, stats, memory });
@@ -229,10 +263,9 @@ impl Nets {
             // The thread may sleep in poll.
             let _ = self.shared.control.write(1);
         }
-        let service = self.shared.lock();
+        let mut service = self.shared.lock();
         if threaded {
-            // The thread may never have come to own them.
-            service.nics.iter().for_each(|nic| nic.set_threaded(false));
+            service.end_tenure(Instant::now());
         }
         service
     }
@@ -303,15 +336,14 @@ impl Nets {
         };
         let now = Instant::now();
         service.received = received;
-        let hogs = service.hogs.any(now);
-        let light = service.sleeps.add(sent, received, now - started, hogs);
+        let light = service.sleeps.add(sent, received, started, now);
         let hand_over = match self.shared.mode {
             ServiceMode::Inline => false,
             ServiceMode::Thread => true,
             ServiceMode::Auto => light,
         };
         if hand_over && service.nics.iter().any(|nic| nic.rings.is_some()) {
-            service.nics.iter().for_each(|nic| nic.set_threaded(true));
+            service.begin_tenure(now);
             self.shared.threaded.store(true, Ordering::SeqCst);
             counters.service_switches.add(1);
             let _ = self.shared.control.write(1);

@@ -72,7 +72,13 @@ fn filter(role: Role, calls: Calls) -> Result<SeccompFilter, seccompiler::Backen
     let mut any = |calls: &[c_long]| rules.extend(calls.iter().map(|call| (*call, Vec::new())));
     // What tells how a mapping may be used is its third argument: never as code.
     any(match role {
-        Role::Vcpu => &[libc::SYS_readv, libc::SYS_ppoll, libc::SYS_pread64, libc::SYS_pwrite64],
+        Role::Vcpu => &[
+            libc::SYS_readv,
+            libc::SYS_ppoll,
+            libc::SYS_pread64,
+            libc::SYS_pwrite64,
+            libc::SYS_getcpu,
+        ],
         Role::Rings => &[libc::SYS_readv, libc::SYS_ppoll],
         Role::Signals => &[libc::SYS_rt_sigtimedwait, libc::SYS_ppoll],
     });
@@ -91,6 +97,11 @@ fn filter(role: Role, calls: Calls) -> Result<SeccompFilter, seccompiler::Backen
     if !requests.is_empty() {
         let requests = requests.iter().map(|request| when(1, SeccompCmpOp::Eq, *request));
         rules.insert(libc::SYS_ioctl, requests.collect::<Result<_, _>>()?);
+    }
+    if role == Role::Rings {
+        let own = || when(0, SeccompCmpOp::Eq, 0);
+        rules.insert(libc::SYS_sched_getaffinity, vec![own()?]);
+        rules.insert(libc::SYS_sched_setaffinity, vec![own()?]);
     }
     if let Some(dir) = calls.core_dir.filter(|_| role == Role::Vcpu) {
         let here = SeccompCondition::new(0, Dword, SeccompCmpOp::Eq, dir as u64)?;

@@ -1,65 +1,79 @@
 //! The service thread: polls taps and rings while it owns them.
 #![forbid(unsafe_code)]
 
-use super::{RX_BUDGET, Service, Shared, TX_BUDGET, nic::Moved, policy::Turns};
+use super::{
+    RX_BUDGET, Service, Shared, TX_BUDGET,
+    apart::Apart,
+    nic::{Moved, Nic},
+};
 use crate::{args::ServiceMode, sys};
 use std::{
-    os::fd::AsRawFd,
-    sync::atomic::Ordering,
+    os::fd::{AsRawFd, RawFd},
+    sync::{MutexGuard, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 /// How long it looks for frames before it sleeps.
 const SPIN: Duration = Duration::from_micros(5);
+/// The same where it gives its processor away between two looks, and the guest has a batch to work
+/// on.
+const SPIN_FULL: Duration = Duration::from_micros(20);
 
 /// Serves whenever the rings are handed over, for ever.
 pub(super) fn serve(shared: &Shared) {
+    let mut apart = Apart::new();
+    let mut fds = Vec::new();
     loop {
         sys::poll(&[shared.control.as_raw_fd()], None);
         let _ = shared.control.read();
         if shared.threaded.load(Ordering::SeqCst) {
-            let mut service = shared.lock();
-            let turns = own(shared, &mut service);
-            service.sleeps.learn(turns.batches);
-            service.nics.iter().for_each(|nic| nic.set_threaded(false));
+            own(shared, &mut apart, &mut fds);
         }
     }
 }
 
 /// Serves until the rings are taken back.
-fn own(shared: &Shared, service: &mut Service) -> Turns {
+///
+/// Nobody waits for a thread that does not run: while it has given its processor away they may be
+/// taken.
+fn own(shared: &Shared, apart: &mut Apart, fds: &mut Vec<RawFd>) {
+    let mut service = shared.lock();
+    service.rest.begin();
     let mut idle_since: Option<Instant> = None;
-    let mut turns = Turns::default();
     while shared.threaded.load(Ordering::Relaxed) {
-        let (sent, received) = round(shared, service);
+        apart.keep_off(service.vcpu_on);
+        let (sent, received) = round(shared, &mut service);
         let now = Instant::now();
         if sent.frames + received.frames > 0 {
             idle_since = None;
-            let many = turns.add(sent, received, service.hogs.any(now));
+            let many = service.turns.add(sent, received);
             if many
                 && shared.mode != ServiceMode::Thread
                 && shared.threaded.swap(false, Ordering::SeqCst)
             {
                 shared.stats.counters.service_switches.add(1);
-                break;
+                service.end_tenure(now);
+                return;
+            }
+            if sent.frames > 0 && !service.turns.are_full() && service.rest.answered(now) {
+                service = sleep(shared, service, fds);
             }
             continue;
         }
-        if now - *idle_since.get_or_insert(now) < SPIN {
-            if turns.are_full() && !service.hogs.any(now) {
-                // Whom the frames were for may wait for this processor.
-                std::thread::yield_now();
-                let back = Instant::now();
-                service.hogs.yielded(back - now, back);
-            } else {
-                std::hint::spin_loop();
-            }
-        } else {
-            sleep(shared, service);
+        let full = service.turns.are_full();
+        let spin = if full { SPIN_FULL } else { SPIN };
+        if now - *idle_since.get_or_insert(now) >= spin {
+            service = sleep(shared, service, fds);
             idle_since = None;
+        } else if full {
+            // Whom the frames were for may wait for this processor.
+            drop(service);
+            std::thread::yield_now();
+            service = shared.lock();
+        } else {
+            std::hint::spin_loop();
         }
     }
-    turns
 }
 
 fn round(shared: &Shared, service: &mut Service) -> (Moved, Moved) {
@@ -71,19 +85,27 @@ fn round(shared: &Shared, service: &mut Service) -> (Moved, Moved) {
     (sent, received)
 }
 
-fn sleep(shared: &Shared, service: &mut Service) {
-    service.nics.iter_mut().for_each(|nic| nic.arm());
+/// Sleeps until there is something to do; the rings may be in other hands then.
+fn sleep<'a>(
+    shared: &'a Shared,
+    mut service: MutexGuard<'a, Service>,
+    fds: &mut Vec<RawFd>,
+) -> MutexGuard<'a, Service> {
+    service.nics.iter_mut().for_each(Nic::arm);
     // The second look: whatever came before the fence in `arm` is seen now, and whatever comes
     // after it kicks.
-    let (sent, received) = round(shared, service);
+    let (sent, received) = round(shared, &mut service);
+    service.turns.add(sent, received);
     if sent.frames + received.frames == 0 {
-        let mut fds = vec![shared.control.as_raw_fd(), shared.kick.as_raw_fd()];
+        fds.clear();
+        fds.extend([shared.control.as_raw_fd(), shared.kick.as_raw_fd()]);
         for nic in &mut service.nics {
             if nic.rings.is_some() && !nic.is_gone() && !nic.starved() {
                 fds.push(nic.tap.as_raw_fd());
             }
         }
-        let ready = sys::poll(&fds, None);
+        drop(service);
+        let ready = sys::poll(fds, None);
         if ready & 1 != 0 {
             // A call that is over, or that ends this tenure: it must not keep the thread awake.
             let _ = shared.control.read();
@@ -92,6 +114,10 @@ fn sleep(shared: &Shared, service: &mut Service) {
             let _ = shared.kick.read();
             shared.stats.counters.kicks.add(1);
         }
+        service = shared.lock();
     }
-    service.nics.iter_mut().for_each(|nic| nic.disarm());
+    if shared.threaded.load(Ordering::Relaxed) {
+        service.nics.iter_mut().for_each(Nic::disarm);
+    }
+    service
 }
