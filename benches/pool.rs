@@ -4,11 +4,8 @@
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion};
 use shmring::{Pool, PoolConfig};
-use std::{
-    hint::black_box,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{hint::black_box, sync::Arc, time::Duration};
+use testbed::turns::{self, Figure};
 
 /// The payload of a full segment.
 const SEGMENT: usize = 1448;
@@ -18,7 +15,7 @@ fn alloc_drop(c: &mut Criterion) {
     // SAFETY: all that this pool hands out stays in this function.
     let confined = unsafe { Pool::heap_confined(PoolConfig::default()) };
     let payload = vec![7u8; SEGMENT];
-    let mut group = c.benchmark_group("alloc_drop");
+    let mut group = c.benchmark_group("pool/alloc_drop");
     group.bench_function("pool", |b| b.iter(|| drop(black_box(pool.alloc()))));
     group.bench_function("pool_confined", |b| b.iter(|| drop(black_box(confined.alloc()))));
     for (name, pool) in [("slice", &pool), ("slice_confined", &confined)] {
@@ -63,7 +60,7 @@ fn clone_drop(c: &mut Criterion) {
     let confined = unsafe { Pool::heap_confined(PoolConfig::default()) };
     let alone = confined.alloc().expect("buffer").freeze();
     let arc: Arc<[u8]> = Arc::from(&slice[..]);
-    let mut group = c.benchmark_group("clone_drop");
+    let mut group = c.benchmark_group("pool/clone_drop");
     group.bench_function("slice", |b| b.iter(|| drop(black_box(black_box(&slice).clone()))));
     group.bench_function("slice_confined", |b| {
         b.iter(|| drop(black_box(black_box(&alone).clone())));
@@ -84,7 +81,7 @@ fn split(c: &mut Criterion) {
         buf.append(SEGMENT);
         buf.freeze()
     };
-    let mut group = c.benchmark_group("split_to");
+    let mut group = c.benchmark_group("pool/split_to");
     group.bench_function("slice", |b| {
         b.iter_batched(fresh, |mut s| (s.split_to(54), s), BatchSize::NumIterations(256));
     });
@@ -95,22 +92,11 @@ fn split(c: &mut Criterion) {
     group.finish();
 }
 
-/// Nanoseconds of `work`: the best of short runs in 10 ms.
-fn sample(work: &mut dyn FnMut()) -> f64 {
-    const ROUNDS: u32 = 1000;
-    let begin = Instant::now();
-    let mut best = Duration::MAX;
-    while begin.elapsed() < Duration::from_millis(10) {
-        let start = Instant::now();
-        (0..ROUNDS).for_each(|_| work());
-        best = best.min(start.elapsed());
-    }
-    best.as_nanos() as f64 / f64::from(ROUNDS)
+fn figure<'a>(name: &'a str, mut work: impl FnMut() + 'a) -> Figure<'a> {
+    (name, Box::new(move || turns::best_of(1000, Duration::from_millis(10), &mut work)))
 }
 
-/// All in turn, many times, so that what the machine does meanwhile hits all alike.
 fn table() {
-    const TURNS: usize = 15;
     let pool = Pool::heap(PoolConfig::default());
     // SAFETY: all that this pool hands out stays in this function.
     let confined = unsafe { Pool::heap_confined(PoolConfig::default()) };
@@ -121,54 +107,26 @@ fn table() {
     };
     let (shared, alone) = (filled(&pool), filled(&confined));
     let (bytes, arc) = (Bytes::from(shared.clone()), Arc::<[u8]>::from(&shared[..]));
-    let lent = filled(&pool);
-    type Row<'a> = (&'static str, [(&'static str, Box<dyn FnMut() + 'a>); 5]);
-    let mut rows: [Row<'_>; 2] = [
-        (
-            "buffer of a segment, made and dropped",
-            [
-                ("confined slice", Box::new(|| drop(black_box(filled(&confined))))),
-                ("shared slice", Box::new(|| drop(black_box(filled(&pool))))),
-                (
-                    "Bytes::from_owner",
-                    Box::new(|| drop(black_box(Bytes::from_owner(filled(&pool))))),
-                ),
-                (
-                    "Arc<[u8]>",
-                    Box::new(|| drop(black_box(Arc::<[u8]>::from(black_box(&lent[..]))))),
-                ),
-                ("Vec, copied", Box::new(|| drop(black_box(black_box(&lent[..]).to_vec())))),
-            ],
-        ),
-        (
-            "one more reference, made and dropped",
-            [
-                ("confined slice", Box::new(|| drop(black_box(black_box(&alone).clone())))),
-                ("shared slice", Box::new(|| drop(black_box(black_box(&shared).clone())))),
-                ("Bytes::from_owner", Box::new(|| drop(black_box(black_box(&bytes).clone())))),
-                ("Arc<[u8]>", Box::new(|| drop(black_box(black_box(&arc).clone())))),
-                ("Vec, copied", Box::new(|| drop(black_box(black_box(&lent[..]).to_vec())))),
-            ],
-        ),
+    let copied = || drop(black_box(black_box(&shared[..]).to_vec()));
+    let made = vec![
+        figure("confined slice", || drop(black_box(filled(&confined)))),
+        figure("shared slice", || drop(black_box(filled(&pool)))),
+        figure("Bytes::from_owner", || drop(black_box(Bytes::from_owner(filled(&pool))))),
+        figure("Arc<[u8]>", || drop(black_box(Arc::<[u8]>::from(black_box(&shared[..]))))),
+        figure("Vec, copied", copied),
     ];
-    println!(
-        "\nMedians of {TURNS} turns: ns, and the median of the ratio to the first in each turn."
-    );
-    for (what, peers) in &mut rows {
-        println!("{what}");
-        let turns: Vec<Vec<f64>> =
-            (0..TURNS).map(|_| peers.iter_mut().map(|(_, work)| sample(work)).collect()).collect();
-        for (i, (name, _)) in peers.iter().enumerate() {
-            let ns = median(turns.iter().map(|turn| turn[i]).collect());
-            let ratio = median(turns.iter().map(|turn| turn[i] / turn[0]).collect());
-            println!("  {name:20}{ns:>8.1} ({ratio:.2})");
-        }
-    }
-}
-
-fn median(mut all: Vec<f64>) -> f64 {
-    all.sort_by(f64::total_cmp);
-    all[all.len() / 2]
+    let cloned = vec![
+        figure("confined slice", || drop(black_box(black_box(&alone).clone()))),
+        figure("shared slice", || drop(black_box(black_box(&shared).clone()))),
+        figure("Bytes::from_owner", || drop(black_box(black_box(&bytes).clone()))),
+        figure("Arc<[u8]>", || drop(black_box(black_box(&arc).clone()))),
+        figure("Vec, copied", copied),
+    ];
+    let rows = [
+        ("buffer of a segment, made and dropped".into(), made),
+        ("one more reference, made and dropped".into(), cloned),
+    ];
+    turns::table("Nanoseconds", rows);
 }
 
 fn main() {
@@ -181,7 +139,7 @@ fn main() {
     clone_drop(&mut c);
     split(&mut c);
     c.final_summary();
-    if !std::env::args().any(|arg| arg == "--test") {
+    if turns::whole() {
         table();
     }
 }

@@ -2,8 +2,8 @@
 //! `ArrayQueue` and rust-vmm's split virtqueue, which all carry the same 16-byte messages between
 //! two pinned threads that spin.
 //!
-//! `batch/K/PEER` hands K messages over and waits until all were read and given back.
-//! `throughput/PEER` streams in batches of 32. `ping_pong/PEER` sends one message and waits for
+//! `ring/batch/K/PEER` hands K messages over and waits until all were read and given back.
+//! `ring/throughput/PEER` streams in batches of 32. `ring/ping_pong/PEER` sends one message and waits for
 //! its answer. The table of ratios at the end takes the peers in turn. `shmring_checked` is the whole
 //! way of a frame: lent by the guest's side, checked by the tender's, taken back.
 
@@ -25,6 +25,7 @@ use std::{
     thread::JoinHandle,
     time::{Duration, Instant},
 };
+use testbed::turns::{self, Figure};
 
 /// A consumer on the other core that reads whatever comes until it is told to stop.
 struct Reader {
@@ -142,7 +143,7 @@ fn start<P: Peer>(case: Case) -> (Reader, Box<dyn FnMut(u64) -> Duration>) {
 
 fn criterion<P: Peer>(c: &mut Criterion, case: Case, name: &str) {
     let (reader, mut run) = start::<P>(case);
-    let mut group = c.benchmark_group(name);
+    let mut group = c.benchmark_group(format!("ring/{name}"));
     if matches!(case, Case::Throughput) {
         group.throughput(Throughput::Elements(32));
     }
@@ -151,51 +152,29 @@ fn criterion<P: Peer>(c: &mut Criterion, case: Case, name: &str) {
     drop(reader);
 }
 
-/// Nanoseconds a round: the best of many short runs in 12 ms, since whatever else runs on the two
-/// cores can only add to them.
 fn sample<P: Peer>(case: Case) -> f64 {
-    const ROUNDS: u64 = 200;
-    let (reader, mut run) = start::<P>(case);
-    let begin = Instant::now();
-    let mut best = Duration::MAX;
-    while begin.elapsed() < Duration::from_millis(12) {
-        best = best.min(run(ROUNDS));
-    }
+    let (reader, run) = start::<P>(case);
+    let best = turns::best(200, Duration::from_millis(12), run);
     drop(reader);
-    best.as_nanos() as f64 / ROUNDS as f64
+    best
 }
 
-/// All peers in turn, many times: what the machine does meanwhile hits all of them alike, which
-/// cannot be said of benchmarks that run one after the other.
+fn figure<P: Peer>(case: Case) -> Figure<'static> {
+    (P::NAME, Box::new(move || sample::<P>(case)))
+}
+
 fn table() {
-    const TURNS: usize = 15;
-    type Sample = fn(Case) -> f64;
-    let peers: [(&str, Sample); 5] = [
-        (peers::Shm::NAME, sample::<peers::Shm>),
-        (peers::RingBuf::NAME, sample::<peers::RingBuf>),
-        (peers::Array::NAME, sample::<peers::Array>),
-        (virtqueue::Split::NAME, sample::<virtqueue::Split>),
-        (peers::Checked::NAME, sample::<peers::Checked>),
-    ];
-    let median = |mut all: Vec<f64>| {
-        all.sort_by(f64::total_cmp);
-        all[all.len() / 2]
-    };
-    println!("\nMedians of {TURNS} turns: ns a round, and the median of the ratio in each turn.");
-    print!("{:12}", "");
-    peers.iter().for_each(|(name, _)| print!("{name:>20}"));
-    println!();
-    for (case, name) in CASES {
-        let turns: Vec<Vec<f64>> =
-            (0..TURNS).map(|_| peers.iter().map(|(_, sample)| sample(case)).collect()).collect();
-        print!("{name:12}");
-        for peer in 0..peers.len() {
-            let ns = median(turns.iter().map(|turn| turn[peer]).collect());
-            let ratio = median(turns.iter().map(|turn| turn[peer] / turn[0]).collect());
-            print!("{:>20}", format!("{ns:.0} ({ratio:.2})"));
-        }
-        println!();
-    }
+    let rows = CASES.map(|(case, name)| {
+        let peers = vec![
+            figure::<peers::Shm>(case),
+            figure::<peers::RingBuf>(case),
+            figure::<peers::Array>(case),
+            figure::<virtqueue::Split>(case),
+            figure::<Checked>(case),
+        ];
+        (name.into(), peers)
+    });
+    turns::table("Nanoseconds a round", rows);
 }
 
 fn main() {
@@ -213,7 +192,7 @@ fn main() {
         criterion::<Checked>(&mut c, case, name);
     }
     c.final_summary();
-    if !std::env::args().any(|arg| arg == "--test") {
+    if turns::whole() {
         table();
     }
 }

@@ -11,12 +11,14 @@ mod peer;
 mod stack;
 
 use criterion::{Criterion, Throughput};
+use std::time::Duration;
+use testbed::turns::{self, Figure};
 
 /// Payload of a full segment with timestamps; smoltcp sends none, and so 1460.
 pub const SEGMENT: usize = 1448;
 
 fn bulk(c: &mut Criterion) {
-    let mut group = c.benchmark_group("tcp_full_segment");
+    let mut group = c.benchmark_group("tcp_stack/full_segment");
     group.throughput(Throughput::Elements(1));
     for (name, checksums) in [("checksums_offloaded", false), ("checksums", true)] {
         let mut pair = stack::Pair::new(checksums, false);
@@ -35,7 +37,7 @@ fn bulk(c: &mut Criterion) {
 
 /// The cost must not grow with the number of connections.
 fn beside_idle_connections(c: &mut Criterion) {
-    let mut group = c.benchmark_group("tcp_full_segment_beside_idle_connections");
+    let mut group = c.benchmark_group("tcp_stack/beside_idle_connections");
     group.throughput(Throughput::Elements(1));
     for idle in [1, 10_000, 100_000] {
         let mut pair = stack::Pair::beside(idle);
@@ -45,12 +47,33 @@ fn beside_idle_connections(c: &mut Criterion) {
 }
 
 fn round_trip(c: &mut Criterion) {
-    let mut group = c.benchmark_group("tcp_one_byte_round_trip");
+    let mut group = c.benchmark_group("tcp_stack/one_byte_round_trip");
     let mut pair = stack::Pair::new(false, false);
     group.bench_function("zerohop", |b| b.iter(|| pair.round_trip()));
     let mut pair = peer::Pair::new(false);
     group.bench_function("smoltcp", |b| b.iter(|| pair.round_trip()));
     group.finish();
+}
+
+fn table() {
+    let time = Duration::from_millis(10);
+    let mut rows: Vec<(String, Vec<Figure<'_>>)> = Vec::new();
+    for (name, checksums) in [("checksums offloaded", false), ("with checksums", true)] {
+        let mut ours = stack::Pair::new(checksums, false);
+        let mut theirs = peer::Pair::new(checksums);
+        let figures: Vec<Figure<'_>> = vec![
+            ("zerohop", Box::new(move || turns::best(1000, time, |n| ours.transfer(n)))),
+            ("smoltcp", Box::new(move || turns::best(1000, time, |n| theirs.transfer(n)))),
+        ];
+        rows.push((format!("full segment, {name}"), figures));
+    }
+    let (mut ours, mut theirs) = (stack::Pair::new(false, false), peer::Pair::new(false));
+    let figures: Vec<Figure<'_>> = vec![
+        ("zerohop", Box::new(move || turns::best_of(1000, time, || ours.round_trip()))),
+        ("smoltcp", Box::new(move || turns::best_of(1000, time, || theirs.round_trip()))),
+    ];
+    rows.push(("one byte there and back".into(), figures));
+    turns::table("Nanoseconds", rows);
 }
 
 fn main() {
@@ -70,9 +93,16 @@ fn main() {
         };
         return;
     }
-    let mut criterion = Criterion::default().configure_from_args();
+    let mut criterion = Criterion::default()
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(1))
+        .sample_size(50)
+        .configure_from_args();
     bulk(&mut criterion);
     beside_idle_connections(&mut criterion);
     round_trip(&mut criterion);
     criterion.final_summary();
+    if turns::whole() {
+        table();
+    }
 }

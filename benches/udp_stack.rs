@@ -11,6 +11,8 @@ mod peer;
 mod stack;
 
 use criterion::{Criterion, Throughput};
+use std::time::Duration;
+use testbed::turns::{self, Figure};
 
 /// Bytes of a datagram.
 pub const DATA: usize = 64;
@@ -18,7 +20,7 @@ pub const DATA: usize = 64;
 pub const BATCH: usize = 32;
 
 fn echo(c: &mut Criterion) {
-    let mut group = c.benchmark_group("udp_echo_64_bytes");
+    let mut group = c.benchmark_group("udp_stack/echo_64_bytes");
     group.throughput(Throughput::Elements(BATCH as u64));
     for (name, checksums) in [("checksums_offloaded", false), ("checksums", true)] {
         let mut host = stack::Host::new(checksums);
@@ -29,6 +31,26 @@ fn echo(c: &mut Criterion) {
         group.bench_function(format!("smoltcp/{name}"), |b| b.iter(|| host.echo()));
     }
     group.finish();
+}
+
+fn table() {
+    let figure = |name, mut batch: Box<dyn FnMut()>| -> Figure<'_> {
+        let time = Duration::from_millis(10);
+        (name, Box::new(move || turns::best_of(30, time, &mut batch) / BATCH as f64))
+    };
+    let rows =
+        [("checksums offloaded", false), ("with checksums", true)].map(|(name, checksums)| {
+            let mut taken = stack::Host::new(checksums);
+            let mut in_place = stack::Host::new(checksums);
+            let mut theirs = peer::Host::new(checksums);
+            let figures = vec![
+                figure("zerohop", Box::new(move || taken.echo())),
+                figure("zerohop, in place", Box::new(move || in_place.answer())),
+                figure("smoltcp", Box::new(move || theirs.echo())),
+            ];
+            (format!("a datagram of {DATA} bytes taken and sent back, {name}"), figures)
+        });
+    turns::table("Nanoseconds", rows);
 }
 
 fn main() {
@@ -47,7 +69,14 @@ fn main() {
         }
         return;
     }
-    let mut criterion = Criterion::default().configure_from_args();
+    let mut criterion = Criterion::default()
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(1))
+        .sample_size(50)
+        .configure_from_args();
     echo(&mut criterion);
     criterion.final_summary();
+    if turns::whole() {
+        table();
+    }
 }

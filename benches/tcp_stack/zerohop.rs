@@ -35,10 +35,12 @@ impl End {
         let pool = PoolConfig { count: buffers, ..PoolConfig::default() };
         // SAFETY: a bench has one thread, as a unikernel has, whose pool is this one.
         let pool = unsafe { Pool::heap_confined(pool) };
-        let config = Config {
+        let mut config = Config {
             addresses: vec![format!("10.0.0.{host}/24").parse().unwrap()],
             ..Config::default()
         };
+        // Half of the pool then, however large it is.
+        config.tcp.memory = usize::MAX;
         let stack = Stack::new(&config, &info, pool, [host; 32], Instant::ZERO);
         End { stack, rx: RxQueue::default(), tx: TxQueue::default() }
     }
@@ -77,8 +79,8 @@ impl Pair {
 
     /// With `idle` other connections established.
     pub fn beside(idle: usize) -> Pair {
-        // Each of them is promised a small window.
-        let mut pair = Pair::with_buffers(false, false, 1 << 18);
+        // Each of them is promised a small window, and there is memory for a large one besides.
+        let mut pair = Pair::with_buffers(false, false, 5 << 16);
         let options = Options { receive_buffer: Some(2048), ..Options::default() };
         let listen = ListenOptions { socket: Some(options.clone()), backlog: 1000 };
         for first in (0..idle).step_by(PORTS) {

@@ -2,11 +2,8 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use smoltcp::wire::UdpPacket;
-use std::{
-    hint::black_box,
-    net::Ipv4Addr,
-    time::{Duration, Instant},
-};
+use std::{hint::black_box, net::Ipv4Addr, time::Duration};
+use testbed::turns::{self, Figure};
 use zerohop::wire::{checksum::Checksum, udp};
 
 const SIZES: [usize; 6] = [20, 64, 256, 1448, 1480, 65_000];
@@ -77,40 +74,17 @@ pub fn bench(c: &mut Criterion) {
     }
 }
 
-/// Nanoseconds of a sum: the best of short runs in 5 ms.
-fn sample(verify: fn(&[u8]) -> bool, bytes: &[u8]) -> f64 {
-    let rounds = (200_000 / bytes.len()).max(10) as u32;
-    let begin = Instant::now();
-    let mut best = Duration::MAX;
-    while begin.elapsed() < Duration::from_millis(5) {
-        let start = Instant::now();
-        for _ in 0..rounds {
-            black_box(verify(black_box(bytes)));
-        }
-        best = best.min(start.elapsed());
-    }
-    best.as_nanos() as f64 / f64::from(rounds)
-}
-
 pub fn table() {
-    const TURNS: usize = 15;
-    let median = |mut all: Vec<f64>| {
-        all.sort_by(f64::total_cmp);
-        all[all.len() / 2]
-    };
-    println!("\nMedians of {TURNS} turns: ns a sum, and the median of the ratio in each turn.");
-    print!("{:8}", "bytes");
-    PEERS.iter().for_each(|(name, _)| print!("{name:>18}"));
-    println!();
-    for size in SIZES {
+    let rows = SIZES.map(|size| {
         let bytes = datagram(size);
-        let turns: Vec<_> = (0..TURNS).map(|_| PEERS.map(|(_, f)| sample(f, &bytes))).collect();
-        print!("{size:<8}");
-        for peer in 0..PEERS.len() {
-            let ns = median(turns.iter().map(|turn| turn[peer]).collect());
-            let ratio = median(turns.iter().map(|turn| turn[peer] / turn[0]).collect());
-            print!("{:>18}", format!("{ns:.1} ({ratio:.2})"));
-        }
-        println!();
-    }
+        let figure = |(name, verify): Peer| -> Figure<'_> {
+            let (bytes, rounds) = (bytes.clone(), (200_000 / size).max(10) as u64);
+            let work = move || {
+                black_box(verify(black_box(&bytes)));
+            };
+            (name, Box::new(move || turns::best_of(rounds, Duration::from_millis(5), &work)))
+        };
+        (format!("checksum of {size} bytes"), PEERS.map(figure).into())
+    });
+    turns::table("Nanoseconds a sum", rows);
 }

@@ -14,7 +14,7 @@ use std::{
     process::Command,
     time::{Duration, Instant},
 };
-use testbed::{Guest, Network};
+use testbed::{Guest, Network, turns};
 
 const TAP: &str = "tap0";
 const NET: &str = "--net:service=tap0";
@@ -171,29 +171,17 @@ fn bench(c: &mut Criterion, network: &Network, starters: &[Starter]) {
     }
 }
 
-/// All in turn, many times, so that what the machine does meanwhile hits all alike.
-fn table(network: &Network, starters: &[Starter]) -> Result<(), String> {
-    const TURNS: usize = 15;
-    println!("\nMedians of {TURNS} turns in milliseconds (least - greatest).");
-    for (event, name) in EVENTS {
-        println!("{name}");
-        let mut times = vec![Vec::new(); starters.len()];
-        for _ in 0..TURNS {
-            for (starter, times) in starters.iter().zip(&mut times) {
-                if starter.counts || event != Event::Entry {
-                    times.push(starter.time(network, event)?.as_secs_f64() * 1e3);
-                }
-            }
-        }
-        for (starter, mut times) in starters.iter().zip(times) {
-            times.sort_by(f64::total_cmp);
-            if let (Some(low), Some(high)) = (times.first(), times.last()) {
-                let middle = times[times.len() / 2];
-                println!("  {:12}{middle:>8.2} ({low:.2} - {high:.2})", starter.name);
-            }
-        }
-    }
-    Ok(())
+fn table(network: &Network, starters: &[Starter]) {
+    let rows = EVENTS.map(|(event, name)| {
+        let known = starters.iter().filter(|s| s.counts || event != Event::Entry);
+        let figure = |starter| Box::new(move || millis(starter, network, event));
+        (name.into(), known.map(|s| (s.name, figure(s) as _)).collect())
+    });
+    turns::table("Milliseconds", rows);
+}
+
+fn millis(starter: &Starter, network: &Network, event: Event) -> f64 {
+    starter.time(network, event).unwrap_or_else(|why| panic!("{why}")).as_secs_f64() * 1e3
 }
 
 fn run() -> Result<(), String> {
@@ -207,10 +195,10 @@ fn run() -> Result<(), String> {
         .configure_from_args();
     bench(&mut c, &network, &starters);
     c.final_summary();
-    if std::env::args().any(|arg| ["--test", "--list"].contains(&&*arg)) {
-        return Ok(());
+    if turns::whole() {
+        table(&network, &starters);
     }
-    table(&network, &starters)
+    Ok(())
 }
 
 fn main() {

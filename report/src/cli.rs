@@ -6,7 +6,12 @@ use std::{process::ExitCode, time::Duration};
 use testbed::Network;
 
 #[derive(Parser)]
-#[command(version, about = "Compare zerohop with its peers end to end")]
+#[command(
+    version,
+    bin_name = "cargo bench-report",
+    about = "Compare zerohop with its peers end to end",
+    after_help = runner::about()
+)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,

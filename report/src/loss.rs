@@ -1,6 +1,5 @@
 //! `report loss`: goodput over a path that loses frames, ours and Linux's through the same relay.
 
-use crate::results::median;
 use serde::{Deserialize, Serialize};
 use socket2::SockRef;
 use std::{
@@ -12,7 +11,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use testbed::{Guest, Impairment, Network, Relay};
+use testbed::{Guest, Impairment, Network, Relay, turns::median};
 
 /// The path, and what is sent through it.
 #[derive(clap::Args, Clone, Debug)]

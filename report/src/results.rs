@@ -6,6 +6,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
 };
+use testbed::turns::{self, Spread, median};
 
 /// One workload of one peer in one round.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -69,10 +70,8 @@ impl Results {
     }
 
     /// The least, the median and the greatest over the rounds.
-    pub fn spread(&self, peer: &str, workload: &str, metric: &str) -> Option<(f64, f64, f64)> {
-        let values = || self.values(peer, workload, metric).map(|(_, v)| v);
-        let middle = median(values().collect())?;
-        Some((values().fold(middle, f64::min), middle, values().fold(middle, f64::max)))
+    pub fn spread(&self, peer: &str, workload: &str, metric: &str) -> Option<Spread> {
+        turns::spread(self.values(peer, workload, metric).map(|(_, v)| v))
     }
 
     /// Names of everything that was measured in a workload.
@@ -93,15 +92,6 @@ impl Results {
         let mut of = self.samples.iter().filter(|s| s.peer == peer && s.workload == workload);
         of.find_map(|s| s.error.as_deref())
     }
-}
-
-pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    if values.is_empty() {
-        return None;
-    }
-    let (low, high) = (values[(values.len() - 1) / 2], values[values.len() / 2]);
-    Some(low.midpoint(high))
 }
 
 #[cfg(test)]

@@ -50,12 +50,30 @@ fn folder() -> PathBuf {
     testbed::root().join("target/bench-report")
 }
 
+fn peer_names() -> String {
+    peer::ALL.iter().map(|peer| peer.name).collect::<Vec<_>>().join(", ")
+}
+
+fn workload_names() -> String {
+    workload::all().into_iter().map(|workload| workload.name).collect::<Vec<_>>().join(", ")
+}
+
+/// What stands below the options in the help.
+pub(crate) fn about() -> String {
+    format!(
+        "Peers: {}\n\nWorkloads: {}\n\nA run of all takes about 20 minutes, with --quick 3. It \
+         writes index.html, results.json and ratios.md into\n{}.",
+        peer_names(),
+        workload_names(),
+        folder().display()
+    )
+}
+
 fn chosen_peers(options: &Options) -> Result<(Vec<&'static Peer>, Vec<String>), String> {
     if let Some(unknown) =
         options.peers.iter().find(|name| !peer::ALL.iter().any(|peer| peer.name == *name))
     {
-        let known: Vec<_> = peer::ALL.iter().map(|peer| peer.name).collect();
-        return Err(format!("no peer `{unknown}`; there are {}", known.join(", ")));
+        return Err(format!("no peer `{unknown}`; there are {}", peer_names()));
     }
     let mut skipped = Vec::new();
     let kvm = testbed::kvm();
@@ -75,11 +93,11 @@ fn chosen_peers(options: &Options) -> Result<(Vec<&'static Peer>, Vec<String>), 
 
 fn chosen_workloads(options: &Options, skipped: &mut Vec<String>) -> Result<Vec<Workload>, String> {
     let mut all = workload::all();
-    let names: Vec<String> = all.iter().map(|w| w.name.clone()).collect();
-    all.retain(|w| options.only.is_empty() || options.only.iter().any(|o| w.name.starts_with(o)));
-    if all.is_empty() {
-        return Err(format!("no such workload; there are {}", names.join(", ")));
+    let begins = |w: &Workload, chosen: &String| w.name.starts_with(chosen);
+    if let Some(none) = options.only.iter().find(|o| !all.iter().any(|w| begins(w, o))) {
+        return Err(format!("no workload begins with `{none}`; there are {}", workload_names()));
     }
+    all.retain(|w| options.only.is_empty() || options.only.iter().any(|o| begins(w, o)));
     all.retain(|workload| match workload.program().map(testbed::tool) {
         Some(Err(why)) => {
             skipped.push(format!("{}: skipped, {why}", workload.name));
@@ -116,6 +134,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         add(&mut results.warnings, warning);
     }
     skipped.into_iter().for_each(|what| add(&mut results.skipped, what));
+    writable()?;
     println!("building ...");
     let server = std::env::current_exe().map_err(|e| format!("this program: {e}"))?;
     let programs = Programs::build(&peers, &server)?;
@@ -164,6 +183,15 @@ pub(crate) fn page() -> Result<(), String> {
 fn last() -> Result<Results, String> {
     let what = "run `cargo bench-report` without `--append` to measure anew";
     Results::read(&folder().join("results.json")).map_err(|e| format!("{e}; {what}"))
+}
+
+/// Whether the page can be written, before anybody waits for it.
+fn writable() -> Result<(), String> {
+    let (folder, probe) = (folder(), folder().join("writable"));
+    std::fs::create_dir_all(&folder)
+        .and_then(|()| std::fs::write(&probe, ""))
+        .and_then(|()| std::fs::remove_file(&probe))
+        .map_err(|e| format!("{}: {e}", folder.display()))
 }
 
 fn write(mut results: Results) -> Result<(), String> {

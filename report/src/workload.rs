@@ -81,6 +81,15 @@ impl Workload {
         if matches!(self.kind, Kind::Http) { Service::Http } else { Service::Inetd }
     }
 
+    /// What matters most of what comes out.
+    pub(crate) fn metric(&self) -> &'static str {
+        match self.kind {
+            Kind::PingPong(PingPong { outstanding: 1, .. }) | Kind::Idle => "p50_us",
+            Kind::Bulk { .. } => "gbytes_per_s",
+            Kind::PingPong(_) | Kind::Many | Kind::Short | Kind::Http => "rate",
+        }
+    }
+
     /// The program that it needs.
     pub(crate) fn program(&self) -> Option<&'static str> {
         matches!(self.kind, Kind::Http).then_some(http::PROGRAM)

@@ -44,6 +44,7 @@ impl Capture {
         let mut command = Command::new("tcpdump");
         command.arg("--immediate-mode").args(args).stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        crate::leash::tie(&mut command);
         let mut tcpdump = command.spawn().map_err(|e| failed(&e))?;
         let (Some(mut lines), Some(mut complaints)) =
             (tcpdump.stdout.take(), tcpdump.stderr.take())

@@ -20,7 +20,7 @@ use std::{
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
-/// A running service; killed when it is dropped.
+/// A running service; killed when it is dropped, and ended with the thread that started it.
 pub struct Guest {
     child: Child,
     output: Arc<Mutex<String>>,
@@ -79,6 +79,7 @@ impl Guest {
 
     fn spawn(mut command: Command, stats: PathBuf) -> Result<Guest, String> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        crate::leash::tie(&mut command);
         let mut child = command.spawn().map_err(|e| format!("{command:?}: {e}"))?;
         let output = Arc::new(Mutex::new(String::new()));
         let streams: [Option<Box<dyn Read + Send>>; 2] = [

@@ -6,8 +6,11 @@ mod allocations;
 mod build;
 mod capture;
 mod guest;
+#[expect(unsafe_code, reason = "between fork and exec")]
+mod leash;
 mod network;
 mod relay;
+pub mod turns;
 
 pub use allocations::{Allocations, Counting};
 pub use build::{cargo_in, example, image, tender};

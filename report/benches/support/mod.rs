@@ -19,7 +19,7 @@ use std::{
     thread::JoinHandle,
     time::Duration,
 };
-use testbed::Network;
+use testbed::{Network, turns};
 
 /// Whom ratios are to.
 const HOST: &str = "host-veth";
@@ -85,7 +85,7 @@ impl Lab {
 
     /// Prints `metric` of every workload: medians over the turns, and ratios within them.
     pub fn table(&self, metric: &str, workloads: &[&str]) {
-        if std::env::args().any(|arg| ["--test", "--list"].contains(&&*arg)) {
+        if !turns::whole() {
             return;
         }
         const TURNS: u32 = 5;
@@ -99,14 +99,8 @@ impl Lab {
         for workload in all.iter().map(|w| &*w.name) {
             println!("{workload}");
             for peer in self.peers.iter().map(|p| p.name) {
-                let Some((low, middle, high)) = results.spread(peer, workload, metric) else {
-                    println!("  {peer:16}failed");
-                    continue;
-                };
-                let ratio = results.ratio(workload, metric, peer, HOST).unwrap_or(f64::NAN);
-                let digits = if middle < 100.0 { 2 } else { 0 };
-                let range = format!("({low:.digits$} - {high:.digits$})");
-                println!("  {peer:16}{middle:>10.digits$} {range:22}{ratio:>8.2}");
+                let spread = results.spread(peer, workload, metric);
+                turns::line(peer, spread, results.ratio(workload, metric, peer, HOST));
             }
         }
     }

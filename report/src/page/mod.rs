@@ -141,8 +141,7 @@ pub(crate) fn html(results: &Results) -> String {
     }
     verdicts(&mut out, &results.targets);
     out.push_str("<h2>Plots</h2><div class=plots>");
-    let peers: Vec<&Peer> =
-        peer::ALL.iter().filter(|p| results.samples.iter().any(|s| s.peer == p.name)).collect();
+    let peers = peers(results);
     for question in QUESTIONS {
         plot(&mut out, results, &peers, question);
     }
@@ -150,6 +149,11 @@ pub(crate) fn html(results: &Results) -> String {
     environment(&mut out, results, &peers);
     tables(&mut out, results, &peers);
     out
+}
+
+/// The peers that took part.
+fn peers(results: &Results) -> Vec<&'static Peer> {
+    peer::ALL.iter().filter(|p| results.samples.iter().any(|s| s.peer == p.name)).collect()
 }
 
 fn verdicts(out: &mut String, targets: &[Verdict]) {
@@ -264,25 +268,40 @@ fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;")
 }
 
-/// The figures as a table in Markdown.
+/// The figures that were measured, and the medians behind them, as tables in Markdown.
 pub(crate) fn markdown(results: &Results) -> String {
-    let mut out = String::from(
-        "| figure | against | goal (stretch) | measured | met |\n|---|---|---|---|---|\n",
-    );
-    for v in &results.targets {
+    let mut out = String::new();
+    let known = || results.targets.iter().filter_map(|v| Some((v, v.measured?)));
+    if known().next().is_some() {
+        out.push_str(
+            "| figure | against | goal (stretch) | measured | met |\n|---|---|---|---|---|\n",
+        );
+    }
+    for (v, measured) in known() {
         let stretch = v.stretch.as_ref().map_or(String::new(), |s| format!(" ({s})"));
-        let measured = v.measured.map_or("not measured".into(), number);
         let met = match (v.met, v.stretch_met) {
             (Some(true), Some(true)) => "yes, stretch",
             (Some(true), _) => "yes",
-            (Some(false), _) => "no",
-            (None, _) => "-",
+            _ => "no",
         };
-        let _ = writeln!(
-            out,
-            "| {} | {} | {}{stretch} | {measured} | {met} |",
-            v.what, v.compared, v.goal
-        );
+        let (what, to, goal, measured) = (&v.what, &v.compared, &v.goal, number(measured));
+        let _ = writeln!(out, "| {what} | {to} | {goal}{stretch} | {measured} | {met} |");
+    }
+    let peers = peers(results);
+    out.push_str("\n| medians |");
+    peers.iter().for_each(|peer| out.push_str(&format!(" {} |", peer.name)));
+    let _ = writeln!(out, "\n|---|{}", "---|".repeat(peers.len()));
+    for workload in workload::all() {
+        let (name, metric) = (&workload.name, workload.metric());
+        if results.samples.iter().all(|sample| sample.workload != *name) {
+            continue;
+        }
+        let _ = write!(out, "| {name}, {metric} |");
+        for peer in &peers {
+            let median = results.median(peer.name, name, metric);
+            let _ = write!(out, " {} |", median.map_or("-".into(), number));
+        }
+        out.push('\n');
     }
     out
 }
@@ -290,11 +309,23 @@ pub(crate) fn markdown(results: &Results) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::results::Sample;
 
     #[test]
     fn numbers_have_three_digits_that_count() {
         let shown = [0.0, 0.01234, 1.234, 12.34, 123.4, 12_345.6].map(number);
         assert_eq!(shown, ["0", "0.0123", "1.23", "12.3", "123", "12\u{2009}346"]);
+    }
+
+    #[test]
+    fn what_was_not_measured_is_left_out_of_the_tables() {
+        let mut results = Results::default();
+        let metrics = [("p50_us".to_string(), 12.5)].into();
+        let (peer, workload) = ("rings".into(), "tcp-64-k1".into());
+        results.samples.push(Sample { round: 0, peer, workload, metrics, error: None });
+        results.targets = crate::targets::judge(&results);
+        let table = "\n| medians | rings |\n|---|---|\n| tcp-64-k1, p50_us | 12.5 |\n";
+        assert_eq!(markdown(&results), table);
     }
 
     #[test]
