@@ -42,7 +42,9 @@ fn own(shared: &Shared, apart: &mut Apart, fds: &mut Vec<RawFd>) {
     let mut idle_since: Option<Instant> = None;
     while shared.threaded.load(Ordering::Relaxed) {
         apart.keep_off(service.vcpu_on);
-        let (sent, received) = round(shared, &mut service);
+        // A single frame is the guest's before the next is looked for.
+        let budget = if service.turns.are_full() { RX_BUDGET } else { 1 };
+        let (sent, received) = round(shared, &mut service, budget);
         let now = Instant::now();
         if sent.frames + received.frames > 0 {
             idle_since = None;
@@ -76,11 +78,11 @@ fn own(shared: &Shared, apart: &mut Apart, fds: &mut Vec<RawFd>) {
     }
 }
 
-fn round(shared: &Shared, service: &mut Service) -> (Moved, Moved) {
+fn round(shared: &Shared, service: &mut Service, budget: usize) -> (Moved, Moved) {
     let (mut sent, mut received) = (Moved::default(), Moved::default());
     for nic in &mut service.nics {
         sent += nic.send(shared, TX_BUDGET);
-        received += nic.receive(shared, RX_BUDGET);
+        received += nic.receive(shared, budget);
     }
     (sent, received)
 }
@@ -92,9 +94,9 @@ fn sleep<'a>(
     fds: &mut Vec<RawFd>,
 ) -> MutexGuard<'a, Service> {
     service.nics.iter_mut().for_each(Nic::arm);
-    // The second look: whatever came before the fence in `arm` is seen now, and whatever comes
-    // after it kicks.
-    let (sent, received) = round(shared, &mut service);
+    // The second look: whatever the guest sent before the fence in `arm` is seen now, and whatever
+    // it sends after it kicks. `poll` itself looks at the taps.
+    let (sent, received) = round(shared, &mut service, 0);
     service.turns.add(sent, received);
     if sent.frames + received.frames == 0 {
         fds.clear();
