@@ -2,11 +2,11 @@
 //! slice of payload at most.
 
 use super::{
-    Flow, Network, Outgoing, SendError,
+    Flow, Network, Outgoing,
     output::{HOP_LIMIT, Output},
 };
 use crate::{
-    PacketBuf, Slice,
+    PacketBuf,
     frame::{PartialCsum, TxMeta},
     wire::{
         ethernet::{self, EtherType, HEADER_LEN},
@@ -29,40 +29,25 @@ static USUAL: [[TxMeta; 2]; 2] = {
 };
 
 impl Output<'_> {
-    /// Sends a packet if it is a usual one; else takes the way of all others.
+    /// Makes a usual packet ready to be queued: puts the headers in front, counts it, and tells its
+    /// facts.
     #[inline]
     pub(super) fn lean(
         &mut self,
-        flow: &mut Flow,
-        how: Outgoing,
-        mut head: PacketBuf,
-        payload: Option<Slice>,
-    ) -> Result<(), SendError> {
-        let behind = payload.as_ref().map_or(0, |slice| slice.len());
-        if !self.head(flow, &how, &mut head, behind) {
-            return self.otherwise(flow, how, head, payload);
+        flow: &Flow,
+        how: &Outgoing,
+        head: &mut PacketBuf,
+        behind: usize,
+    ) -> Option<TxMeta> {
+        if !self.head(flow, how, head, behind) {
+            return None;
         }
         self.ip.stats.sent += 1;
         let datagram = how.protocol == udp::PROTOCOL;
-        let meta = match how.csum_offset {
+        Some(match how.csum_offset {
             Some(_) => USUAL[usize::from(flow.remote.is_ipv6())][usize::from(datagram)],
             None => TxMeta::default(),
-        };
-        self.tx.push(meta, head.freeze(), payload);
-        self.ended(flow, &how, meta);
-        Ok(())
-    }
-
-    #[inline(never)]
-    fn otherwise(
-        &mut self,
-        flow: &mut Flow,
-        how: Outgoing,
-        head: PacketBuf,
-        payload: Option<Slice>,
-    ) -> Result<(), SendError> {
-        let behind = payload.as_ref().map_or(0, |slice| slice.len());
-        self.transmit(flow, how, head, behind, payload)
+        })
     }
 
     /// Puts both headers in front of a usual packet, if it is one.

@@ -621,10 +621,16 @@ impl Network for Output<'_> {
         &mut self,
         flow: &mut Flow,
         how: Outgoing,
-        head: PacketBuf,
+        mut head: PacketBuf,
         payload: Option<Slice>,
     ) -> Result<(), SendError> {
-        self.lean(flow, how, head, payload)
+        let len = payload.as_ref().map_or(0, |slice| slice.len());
+        let Some(meta) = self.lean(flow, &how, &mut head, len) else {
+            return self.transmit(flow, how, head, len, payload);
+        };
+        self.tx.push(meta, head.freeze(), payload);
+        self.ended(flow, &how, meta);
+        Ok(())
     }
 
     fn join<'a>(

@@ -38,6 +38,19 @@ impl Samples {
     }
 }
 
+/// What one ACK told of data on its way, for congestion control.
+pub(super) struct Told<'a> {
+    /// Bytes newly acknowledged or sacked.
+    pub(super) newly: u32,
+    /// Bytes newly deemed lost.
+    pub(super) lost: u32,
+    pub(super) samples: &'a Samples,
+    /// Bytes in flight before.
+    pub(super) prior_in_flight: u32,
+    pub(super) round_start: bool,
+    pub(super) rate: RateSample,
+}
+
 /// RFC 2883, section 4: a first block below the cumulative ACK, or inside the second.
 fn reports_duplicate(blocks: &[(SeqNum, SeqNum)], ack: SeqNum) -> bool {
     let inside = |(start, end)| {
@@ -135,7 +148,9 @@ impl Conn {
             // only SACK tells.
             let unknown = !self.sack_ok && self.recovery.phase == Phase::Loss;
             let newly = if unknown { sampler.newly.min(self.mss) } else { sampler.newly };
-            self.steer(now, newly, lost, &samples, prior_in_flight, round_start, sample);
+            let told =
+                Told { newly, lost, samples: &samples, prior_in_flight, round_start, rate: sample };
+            self.steer(now, &told);
         }
         if progress.acked > 0 {
             self.timers.progress_at = now;
@@ -175,46 +190,26 @@ impl Conn {
 
     /// Tells congestion control of an ACK.
     #[inline]
-    #[expect(clippy::too_many_arguments, reason = "what one ACK says")]
-    pub(super) fn steer(
-        &mut self,
-        now: Instant,
-        newly: u32,
-        lost: u32,
-        samples: &Samples,
-        prior_in_flight: u32,
-        round_start: bool,
-        rate: RateSample,
-    ) {
-        if !self.is_cwnd_limited(prior_in_flight) && self.controller.on_ack_unlimited(now) {
-            return;
+    pub(super) fn steer(&mut self, now: Instant, told: &Told) {
+        let limited = self.is_cwnd_limited(told.prior_in_flight);
+        if limited || !self.controller.on_ack_unlimited(now) {
+            self.steer_limited(now, told);
         }
-        self.steer_limited(now, newly, lost, samples, prior_in_flight, round_start, rate);
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what one ACK says")]
     #[inline(never)]
-    fn steer_limited(
-        &mut self,
-        now: Instant,
-        newly: u32,
-        lost: u32,
-        samples: &Samples,
-        prior_in_flight: u32,
-        round_start: bool,
-        rate: RateSample,
-    ) {
+    fn steer_limited(&mut self, now: Instant, told: &Told) {
         let ack = Ack {
             now,
-            newly,
-            lost,
-            rtt: samples.newest.map(Duration::from_nanos),
+            newly: told.newly,
+            lost: told.lost,
+            rtt: told.samples.newest.map(Duration::from_nanos),
             srtt: self.rtt.srtt().unwrap_or_default(),
             in_flight: self.pipe(),
-            prior_in_flight,
-            round_start,
+            prior_in_flight: told.prior_in_flight,
+            round_start: told.round_start,
             delivered: self.delivery.delivered,
-            rate,
+            rate: told.rate,
             in_recovery: self.recovery.phase != Phase::Open,
         };
         self.controller.on_ack(&mut self.window, &ack);

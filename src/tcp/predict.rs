@@ -3,7 +3,7 @@
 //! is taken without being taken apart.
 
 use super::{
-    ack::Samples,
+    ack::{Samples, Told},
     conn::Conn,
     core::Core,
     rate::Sampler,
@@ -170,7 +170,15 @@ impl Conn {
         let round_start = self.begin_round(&sample, &sampler, prior_in_flight);
         self.recovery.rack.on_round(false, self.snd_una, self.snd_nxt);
         if sampler.newly > 0 {
-            self.steer(cx.now, sampler.newly, 0, &samples, prior_in_flight, round_start, sample);
+            let told = Told {
+                newly: sampler.newly,
+                lost: 0,
+                samples: &samples,
+                prior_in_flight,
+                round_start,
+                rate: sample,
+            };
+            self.steer(cx.now, &told);
         }
         self.timers.progress_at = cx.now;
         self.rtt.backoff = 0;
