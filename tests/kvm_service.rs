@@ -107,14 +107,14 @@ fn traffic_of_any_kind_leaves_an_idle_processor_behind() {
     }
 }
 
-/// Processors that the guest's thread `name` may use.
-fn processors(guest: &Guest, name: &str) -> u32 {
+/// Processors that the guest's thread `name` may use, a bit each.
+fn processors(guest: &Guest, name: &str) -> u64 {
     let tasks = fs::read_dir(format!("/proc/{}/task", guest.pid())).unwrap();
     let read = |task: &fs::DirEntry, file| fs::read_to_string(task.path().join(file)).unwrap();
     let task = tasks.flatten().find(|task| read(task, "comm").trim() == name).unwrap();
     let status = read(&task, "status");
     let mask = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed:")).unwrap();
-    mask.chars().filter_map(|digit| digit.to_digit(16)).map(u32::count_ones).sum()
+    u64::from_str_radix(mask.trim().rsplit(',').next().unwrap(), 16).unwrap()
 }
 
 #[test]
@@ -122,10 +122,32 @@ fn the_thread_leaves_the_vcpus_processor_to_it() {
     need!(testbed::kvm(), testbed::taps());
     let _alone = alone();
     let (_network, guest) = boot(&["--service=thread"]);
-    let all = processors(&guest, "signals");
+    let all = processors(&guest, "signals").count_ones();
     let mut stream = connect(service());
     (0..300).for_each(|_| exchange(&mut stream, 1));
-    assert_eq!(processors(&guest, "rings"), if all > 1 { all - 1 } else { 1 });
+    assert_eq!(processors(&guest, "rings").count_ones(), if all > 1 { all - 1 } else { 1 });
+}
+
+#[test]
+fn a_tender_that_is_moved_to_one_processor_stays_there() {
+    need!(testbed::kvm(), testbed::taps(), testbed::tool("taskset"));
+    let _alone = alone();
+    for mode in &MODES[1..] {
+        let (_network, guest) = boot(&[mode]);
+        let all = processors(&guest, "signals");
+        let mut stream = connect(service());
+        let mut move_to = |mask: u64| {
+            let args = ["-a", "-p", &format!("{mask:x}"), &guest.pid().to_string()];
+            assert!(Command::new("taskset").args(args).output().unwrap().status.success());
+            (0..1000).for_each(|_| exchange(&mut stream, 1));
+            processors(&guest, "rings")
+        };
+        for cpu in (0..64).filter(|cpu| all & 1 << cpu != 0) {
+            assert_eq!(move_to(1 << cpu), 1 << cpu, "{mode}");
+        }
+        let back = move_to(all);
+        assert!(back & !all == 0 && back.count_ones() + 1 >= all.count_ones(), "{mode}: {back:x}");
+    }
 }
 
 #[test]

@@ -10,6 +10,8 @@ mod linger;
 mod nic;
 mod policy;
 mod rest;
+#[cfg(test)]
+mod stress;
 mod thread;
 
 use crate::{
@@ -21,6 +23,7 @@ use crate::{
     sys,
     tap::Tap,
 };
+use apart::Place;
 use linger::Linger;
 use nic::{Moved, Nic};
 use policy::{Pace, Sleeps, Turns};
@@ -50,11 +53,11 @@ struct Service {
     nics: Vec<Nic>,
     sleeps: Sleeps,
     rest: Rest,
-    /// Of this tenure of the thread's, if it has the rings; it was given them then, by a vCPU on
-    /// that processor.
+    /// Of this tenure of the thread's, if it has the rings; it was given them then.
     turns: Turns,
     tenure: Instant,
-    vcpu_on: Option<usize>,
+    /// Where the vCPU was, unless the thread has moved away since.
+    vcpu: Option<Place>,
     /// What came in the last exit.
     received: Moved,
 }
@@ -67,14 +70,14 @@ impl Service {
             rest: Rest::default(),
             turns: Turns::default(),
             tenure: now,
-            vcpu_on: None,
+            vcpu: None,
             received: Moved::default(),
         }
     }
 
     /// Gives the rings to the thread, once it is told.
     fn begin_tenure(&mut self, now: Instant) {
-        (self.tenure, self.turns, self.vcpu_on) = (now, Turns::default(), apart::processor());
+        (self.tenure, self.turns, self.vcpu) = (now, Turns::default(), apart::place());
         self.nics.iter().for_each(|nic| nic.set_threaded(true));
     }
 

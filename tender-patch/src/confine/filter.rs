@@ -98,9 +98,12 @@ fn filter(role: Role, calls: Calls) -> Result<SeccompFilter, seccompiler::Backen
         let requests = requests.iter().map(|request| when(1, SeccompCmpOp::Eq, *request));
         rules.insert(libc::SYS_ioctl, requests.collect::<Result<_, _>>()?);
     }
-    if role == Role::Rings {
-        let own = || when(0, SeccompCmpOp::Eq, 0);
+    // The service thread keeps off the vCPU's processor, among those that both may use.
+    let own = || when(0, SeccompCmpOp::Eq, 0);
+    if role != Role::Signals {
         rules.insert(libc::SYS_sched_getaffinity, vec![own()?]);
+    }
+    if role == Role::Rings {
         rules.insert(libc::SYS_sched_setaffinity, vec![own()?]);
     }
     if let Some(dir) = calls.core_dir.filter(|_| role == Role::Vcpu) {

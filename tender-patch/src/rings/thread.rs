@@ -41,7 +41,9 @@ fn own(shared: &Shared, apart: &mut Apart, fds: &mut Vec<RawFd>) {
     service.rest.begin();
     let mut idle_since: Option<Instant> = None;
     while shared.threaded.load(Ordering::Relaxed) {
-        apart.keep_off(service.vcpu_on);
+        if let Some(vcpu) = service.vcpu.take() {
+            apart.keep_off(vcpu);
+        }
         // A single frame is the guest's before the next is looked for.
         let budget = if service.turns.are_full() { RX_BUDGET } else { 1 };
         let (sent, received) = round(shared, &mut service, budget);
