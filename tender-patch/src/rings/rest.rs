@@ -9,11 +9,11 @@
 use std::time::{Duration, Instant};
 
 /// Turns of one trial.
-const TRIAL: u32 = 32;
+const TRIAL: u32 = 16;
 /// Turns from one trial to the next: at first, and when the other way loses again and again.
-const BETWEEN: (u32, u32) = (256, 1024);
+const BETWEEN: (u32, u32) = (256, 2048);
 /// A longer turn than this was longer for another reason: the peer had something else to do.
-const TURN: Duration = Duration::from_micros(100);
+const TURN: Duration = Duration::from_micros(50);
 
 /// How the thread rests after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
