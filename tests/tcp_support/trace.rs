@@ -6,7 +6,7 @@ use zerohop::{
     Slice,
     frame::RxCsum,
     ip::{Ecn, Network},
-    tcp::{Config, ConnId, Event, ListenOptions, ListenerId, Options, Read, Tcp},
+    tcp::{Config, ConnId, Event, Info, ListenOptions, ListenerId, Options, Read, Tcp},
     time::Duration,
     wire::{
         checksum::Checksum,
@@ -55,6 +55,15 @@ macro_rules! seg {
 #[macro_export]
 macro_rules! inject {
     ($t:expr, $($seg:tt)*) => { $t.inject(&$crate::seg!($($seg)*)) };
+}
+
+/// The peer, which has sent no data, acknowledges all before `$ack`, and announces as much room as
+/// ever.
+#[macro_export]
+macro_rules! ack {
+    ($t:expr, $ack:expr $(, $field:ident = $value:expr)* $(,)?) => {
+        $crate::inject!($t, ACK, seq = 1, ack = $ack, win = 60_000 $(, $field = $value)*)
+    };
 }
 
 /// The next segment that the stack sent has these flags and these fields; others are not looked
@@ -117,6 +126,10 @@ impl Trace {
             listener: None,
             corrupt_next: false,
         }
+    }
+
+    pub fn info(&self, id: ConnId) -> Info {
+        self.tcp.info(id).unwrap()
     }
 
     /// An instance that listens.

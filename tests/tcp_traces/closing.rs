@@ -1,7 +1,7 @@
 //! Closing: RFC 9293, sections 3.6 and 3.10.4, 3.10.5; RFC 6191.
 
 use crate::tcp_support::trace::Trace;
-use crate::{expect, inject};
+use crate::{ack, expect, inject};
 use zerohop::{
     Slice,
     tcp::{Error, Event, ListenOptions, Options, Read, Shutdown, State},
@@ -14,12 +14,12 @@ fn active_close_goes_through_fin_wait_and_time_wait() {
     t.tcp.close(id);
     t.poll();
     expect!(t, FIN | ACK, seq = 1, ack = 1);
-    assert_eq!(t.tcp.info(id).unwrap().state, State::FinWait1);
+    assert_eq!(t.info(id).state, State::FinWait1);
     inject!(t, ACK, seq = 1, ack = 2, win = 1000);
-    assert_eq!(t.tcp.info(id).unwrap().state, State::FinWait2);
+    assert_eq!(t.info(id).state, State::FinWait2);
     inject!(t, FIN | ACK, seq = 1, ack = 2, win = 1000);
     expect!(t, ACK, seq = 2, ack = 2);
-    assert_eq!(t.tcp.info(id).unwrap().state, State::TimeWait);
+    assert_eq!(t.info(id).state, State::TimeWait);
     // A repeated FIN is acknowledged and restarts 2 MSL.
     t.pass(Duration::from_secs(50));
     inject!(t, FIN | ACK, seq = 1, ack = 2, win = 1000);
@@ -38,14 +38,14 @@ fn passive_close_reads_the_end_and_leaves_after_last_ack() {
     assert_eq!(t.events(), [Event::Readable(id)]);
     assert_eq!(t.read(id, 1), 5);
     assert!(matches!(t.tcp.read(id, 1), Ok(Read::End)));
-    assert_eq!(t.tcp.info(id).unwrap().state, State::CloseWait);
+    assert_eq!(t.info(id).state, State::CloseWait);
     // Half closed: data still goes out.
     t.write(id, 10);
     expect!(t, ACK | PSH, seq = 1, ack = 7, len = 10);
     t.tcp.close(id);
     t.poll();
     expect!(t, FIN | ACK, seq = 11, ack = 7);
-    assert_eq!(t.tcp.info(id).unwrap().state, State::LastAck);
+    assert_eq!(t.info(id).state, State::LastAck);
     inject!(t, ACK, seq = 7, ack = 12, win = 1000);
     t.silent();
     assert_eq!(t.tcp.connections(), 0);
@@ -75,9 +75,9 @@ fn simultaneous_close_goes_through_closing() {
     expect!(t, FIN | ACK, seq = 1, ack = 1);
     inject!(t, FIN | ACK, seq = 1, ack = 1, win = 1000);
     expect!(t, ACK, seq = 2, ack = 2);
-    assert_eq!(t.tcp.info(id).unwrap().state, State::Closing);
+    assert_eq!(t.info(id).state, State::Closing);
     inject!(t, ACK, seq = 2, ack = 2, win = 1000);
-    assert_eq!(t.tcp.info(id).unwrap().state, State::TimeWait);
+    assert_eq!(t.info(id).state, State::TimeWait);
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn fin_and_ack_of_ours_together_enter_time_wait_at_once() {
     expect!(t, FIN | ACK);
     inject!(t, FIN | ACK, seq = 1, ack = 2, win = 1000);
     expect!(t, ACK, seq = 2, ack = 2);
-    assert_eq!(t.tcp.info(id).unwrap().state, State::TimeWait);
+    assert_eq!(t.info(id).state, State::TimeWait);
 }
 
 #[test]
@@ -263,7 +263,7 @@ fn reopened_connection_counts_on_from_where_the_old_one_ended() {
     for i in 0..200u32 {
         t.write(id, 10_000);
         t.net.sent.clear();
-        inject!(t, ACK, seq = 1, ack = 1 + (i + 1) * 10_000, win = 60_000);
+        ack!(t, 1 + (i + 1) * 10_000);
     }
     t.tcp.close(id);
     t.poll();
@@ -314,7 +314,7 @@ fn reset_in_each_closing_state_ends_the_connection() {
             expect!(t, ACK, ack = 2);
         }
         inject!(t, RST, seq = 1 + u32::from(fin));
-        assert_eq!(t.tcp.info(id).unwrap().state, State::Closed);
+        assert_eq!(t.info(id).state, State::Closed);
         t.silent();
     }
 }
@@ -347,9 +347,9 @@ fn close_before_the_connection_stands_waits_for_it() {
         t.silent();
         inject!(t, SYN | ACK, seq = 0, ack = 1, win = 1000);
         expect!(t, FIN | ACK, seq = 1, ack = 1);
-        assert_eq!(t.tcp.info(id).unwrap().state, State::FinWait1);
+        assert_eq!(t.info(id).state, State::FinWait1);
         inject!(t, FIN | ACK, seq = 1, ack = 2, win = 1000);
         expect!(t, ACK, seq = 2, ack = 2);
-        assert_eq!(t.tcp.info(id).unwrap().state, State::TimeWait);
+        assert_eq!(t.info(id).state, State::TimeWait);
     }
 }

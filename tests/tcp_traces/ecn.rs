@@ -1,7 +1,7 @@
 //! Explicit congestion notification: RFC 3168, section 6.1.
 
 use crate::tcp_support::trace::{Seg, Trace};
-use crate::{expect, inject};
+use crate::{ack, expect, inject};
 use zerohop::{
     ip::Ecn,
     tcp::{Config, ConnId, ListenOptions, Options},
@@ -19,7 +19,7 @@ fn ecn_setup_syn_is_answered_with_ece_and_data_is_ect() {
     let mut t = Trace::listening();
     inject!(t, SYN | ECE | CWR, seq = 0, win = 60_000, mss = Some(1000));
     expect!(t, SYN | ACK | ECE, ecn = Ecn::NotEct);
-    inject!(t, ACK, seq = 1, ack = 1, win = 60_000);
+    ack!(t, 1);
     let id = t.tcp.accept(t.listener.unwrap()).unwrap().unwrap();
     t.write(id, 100);
     expect!(t, ACK | PSH, ecn = Ecn::Ect0);
@@ -52,10 +52,10 @@ fn echo_reduces_the_window_once_a_round_trip_and_is_answered_with_cwr() {
     t.net.sent.clear();
     t.pass(Duration::from_millis(10));
     inject!(t, ACK | ECE, seq = 1, ack = 2001, win = 60_000);
-    let ssthresh = t.tcp.info(id).unwrap().ssthresh;
+    let ssthresh = t.info(id).ssthresh;
     assert_eq!(ssthresh, 10_000 * 717 / 1024);
     inject!(t, ACK | ECE, seq = 1, ack = 6001, win = 60_000);
-    assert_eq!(t.tcp.info(id).unwrap().ssthresh, ssthresh);
+    assert_eq!(t.info(id).ssthresh, ssthresh);
     let sent: Vec<Seg> = std::iter::from_fn(|| t.take_sent()).collect();
     let cwr = sent.iter().filter(|s| s.flags.contains(Flags::CWR)).count();
     assert_eq!(cwr, 1, "{sent:?}");
@@ -69,13 +69,13 @@ fn no_d_sack_undoes_what_an_echo_took() {
     t.write(id, 20_000);
     t.pass(Duration::from_millis(10));
     inject!(t, ACK | ECE, seq = 1, ack = 2001, win = 60_000);
-    let reduced = t.tcp.info(id).unwrap().ssthresh;
+    let reduced = t.info(id).ssthresh;
     // A loss in the same round trip, which was none: the retransmission arrives as a copy.
-    inject!(t, ACK, seq = 1, ack = 2001, win = 60_000, sack = vec![(3001, 7001)]);
-    inject!(t, ACK, seq = 1, ack = 7001, win = 60_000);
+    ack!(t, 2001, sack = vec![(3001, 7001)]);
+    ack!(t, 7001);
     assert_eq!(t.tcp.stats().retransmits, 1);
-    inject!(t, ACK, seq = 1, ack = 7001, win = 60_000, sack = vec![(2001, 3001)]);
-    let info = t.tcp.info(id).unwrap();
+    ack!(t, 7001, sack = vec![(2001, 3001)]);
+    let info = t.info(id);
     assert_eq!((t.tcp.stats().undos, info.cwnd, info.ssthresh), (1, reduced, reduced));
 }
 
@@ -85,15 +85,15 @@ fn no_d_sack_undoes_an_echo_that_came_before_a_probe() {
     t.write(id, 10_000);
     t.pass(Duration::from_millis(10));
     inject!(t, ACK | ECE, seq = 1, ack = 9001, win = 60_000);
-    inject!(t, ACK, seq = 1, ack = 10_001, win = 60_000);
-    let reduced = t.tcp.info(id).unwrap();
+    ack!(t, 10_001);
+    let reduced = t.info(id);
     t.write(id, 3000);
     // The tail is probed, and has arrived before.
     t.pass(Duration::from_millis(180));
     assert_eq!(t.tcp.stats().retransmits, 1);
     t.write(id, 1000);
-    inject!(t, ACK, seq = 1, ack = 13_001, win = 60_000, sack = vec![(12_001, 13_001)]);
-    let info = t.tcp.info(id).unwrap();
+    ack!(t, 13_001, sack = vec![(12_001, 13_001)]);
+    let info = t.info(id);
     assert_eq!((t.tcp.stats().undos, info.ssthresh), (0, reduced.ssthresh));
 }
 
@@ -124,7 +124,7 @@ fn reserved_combination_in_a_syn_ack_is_no_consent() {
     let id = t.connect(&Options::default());
     expect!(t, SYN | ECE | CWR);
     inject!(t, SYN | ACK | ECE | CWR, seq = 0, ack = 1, win = 1000);
-    assert!(!t.tcp.info(id).unwrap().ecn);
+    assert!(!t.info(id).ecn);
 }
 
 #[test]

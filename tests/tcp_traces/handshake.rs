@@ -28,8 +28,8 @@ fn passive_open_answers_a_syn_and_is_accepted_after_the_ack() {
     inject!(t, ACK, seq = 1, ack = 1, win = 500, ts = Some((11, a.ts.unwrap().0)));
     assert_eq!(t.events(), [Event::Acceptable(t.listener.unwrap())]);
     let id = t.tcp.accept(t.listener.unwrap()).unwrap().unwrap();
-    assert_eq!(t.tcp.info(id).unwrap().state, State::Established);
-    assert_eq!(t.tcp.info(id).unwrap().send_window, 500 << 7);
+    assert_eq!(t.info(id).state, State::Established);
+    assert_eq!(t.info(id).send_window, 500 << 7);
     t.silent();
 }
 
@@ -42,7 +42,7 @@ fn active_open_sends_syn_with_all_options_and_connects() {
     inject!(t, SYN | ACK, seq = 0, ack = 1, win = 1000, mss = Some(1000), ws = Some(3));
     expect!(t, ACK, seq = 1, ack = 1, len = 0, ts = None);
     assert_eq!(t.events(), [Event::Connected(id), Event::Writable(id)]);
-    let info = t.tcp.info(id).unwrap();
+    let info = t.info(id);
     // RFC 7323, 2.2: the window of a SYN-ACK is not scaled.
     assert_eq!((info.state, info.send_window), (State::Established, 1000));
     assert!(!info.sack && !info.timestamps && !info.ecn);
@@ -55,7 +55,7 @@ fn ecn_setup_syn_ack_is_no_congestion_echo() {
     expect!(t, SYN | ECE | CWR);
     inject!(t, SYN | ACK | ECE, seq = 0, ack = 1, win = 1000, mss = Some(1000));
     expect!(t, ACK);
-    let info = t.tcp.info(id).unwrap();
+    let info = t.info(id);
     assert!(info.ecn && info.cwnd >= 10_000 && info.ssthresh > 1 << 20, "{info:?}");
 }
 
@@ -66,9 +66,9 @@ fn simultaneous_open_reaches_established() {
     expect!(t, SYN | ECE | CWR, seq = 0);
     inject!(t, SYN, seq = 0, win = 60_000, mss = Some(1000));
     expect!(t, SYN | ACK, seq = 0, ack = 1);
-    assert_eq!(t.tcp.info(id).unwrap().state, State::SynReceived);
+    assert_eq!(t.info(id).state, State::SynReceived);
     inject!(t, SYN | ACK, seq = 0, ack = 1, win = 60_000, mss = Some(1000));
-    assert_eq!(t.tcp.info(id).unwrap().state, State::Established);
+    assert_eq!(t.info(id).state, State::Established);
     assert!(t.events().contains(&Event::Connected(id)));
 }
 
@@ -110,7 +110,7 @@ fn syn_sent_refuses_a_wrong_ack_and_believes_only_a_right_reset() {
     inject!(t, RST, seq = 0);
     inject!(t, ACK, seq = 0, ack = 1);
     t.silent();
-    assert_eq!(t.tcp.info(id).unwrap().state, State::SynSent);
+    assert_eq!(t.info(id).state, State::SynSent);
     inject!(t, RST | ACK, seq = 0, ack = 1);
     t.silent();
     assert_eq!(t.events(), [Event::Readable(id), Event::Writable(id), Event::Closed(id)]);
@@ -173,7 +173,7 @@ fn syn_without_answer_times_out_after_r2() {
     // RFC 3168, 6.1.1.1: the retransmission does without ECN.
     expect!(t, SYN, seq = 0);
     t.pass(Duration::from_secs(170));
-    assert_eq!(t.tcp.info(id).unwrap().state, State::SynSent);
+    assert_eq!(t.info(id).state, State::SynSent);
     t.pass(Duration::from_secs(200));
     assert_eq!(t.tcp.read(id, 1).unwrap_err(), Error::TimedOut);
 }
@@ -241,7 +241,7 @@ fn full_backlog_answers_with_cookies_that_carry_mss_scale_and_sack() {
     assert_eq!((t.tcp.connections(), t.tcp.stats().syn_cookies_sent), (2, 1));
     inject!(t, ACK, seq = 1, ack = 1, win = 100, ts = Some((6, a.ts.unwrap().0)));
     let id = t.tcp.accept(t.listener.unwrap()).unwrap().expect("by cookie");
-    let info = t.tcp.info(id).unwrap();
+    let info = t.info(id);
     assert_eq!((info.mss, info.sack, info.send_window), (1360 - 12, true, 100 << 9));
     inject!(t, ACK, seq = 1, ack = 1, len = 10, win = 100, ts = Some((6, a.ts.unwrap().0)));
     assert_eq!(t.read(id, 1), 10);
@@ -256,7 +256,7 @@ fn cookie_without_timestamps_carries_the_mss_alone() {
     expect!(t, SYN | ACK, seq = 0, ack = 1, sack_ok = false, ws = None, ts = None);
     inject!(t, ACK, seq = 1, ack = 1, win = 100);
     let id = t.tcp.accept(t.listener.unwrap()).unwrap().expect("by cookie");
-    assert_eq!(t.tcp.info(id).unwrap().mss, 1460);
+    assert_eq!(t.info(id).mss, 1460);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! ICMP errors and the path's MTU: RFC 5927; RFC 1191; RFC 8899; RFC 9293, section 3.9.2.2.
 
 use crate::tcp_support::trace::{PEER_PORT, Trace};
-use crate::{expect, inject};
+use crate::{ack, expect};
 use zerohop::{
     ip::{IcmpError, IcmpErrorKind},
     tcp::{Config, Error, Options, State},
@@ -35,7 +35,7 @@ fn soft_error_is_told_when_the_attempt_times_out() {
     let id = t.connect(&Options::default());
     expect!(t, SYN | ECE | CWR);
     t.icmp(IcmpErrorKind::HostUnreachable, 0);
-    assert_eq!(t.tcp.info(id).unwrap().state, State::SynSent);
+    assert_eq!(t.info(id).state, State::SynSent);
     t.pass(Duration::from_secs(400));
     assert_eq!(t.tcp.read(id, 1).unwrap_err(), Error::Unreachable);
 }
@@ -53,7 +53,7 @@ fn established_connection_survives_every_error() {
     ] {
         t.icmp(kind, 1);
     }
-    assert_eq!(t.tcp.info(id).unwrap().state, State::Established);
+    assert_eq!(t.info(id).state, State::Established);
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn error_about_a_sequence_number_not_in_flight_is_ignored() {
     t.icmp(IcmpErrorKind::PortUnreachable, 1);
     t.icmp(IcmpErrorKind::PortUnreachable, 0u32.wrapping_sub(1));
     assert_eq!(t.tcp.stats().icmp_ignored, 2);
-    assert_eq!(t.tcp.info(id).unwrap().state, State::SynSent);
+    assert_eq!(t.info(id).state, State::SynSent);
 }
 
 #[test]
@@ -77,13 +77,13 @@ fn smaller_path_mtu_repacketises_what_is_in_flight() {
     t.icmp(IcmpErrorKind::TooBig(1000), 1);
     expect!(t, ACK, seq = 1, len = 960);
     expect!(t, ACK, seq = 961);
-    assert_eq!(t.tcp.info(id).unwrap().mss, 960);
+    assert_eq!(t.info(id).mss, 960);
     // It was no congestion.
     assert_eq!(t.tcp.stats().recoveries, 0);
     // A larger or an absurd one changes nothing.
     t.icmp(IcmpErrorKind::TooBig(1400), 1);
     t.icmp(IcmpErrorKind::TooBig(20), 1);
-    assert_eq!(t.tcp.info(id).unwrap().mss, 960);
+    assert_eq!(t.info(id).mss, 960);
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn router_that_names_no_mtu_lowers_it_by_a_plateau() {
     let (mut t, id) = Trace::listening().established_by(syn);
     t.write(id, 2920);
     t.icmp(IcmpErrorKind::TooBig(0), 1);
-    assert_eq!(t.tcp.info(id).unwrap().mss, 1492 - 40);
+    assert_eq!(t.info(id).mss, 1492 - 40);
 }
 
 #[test]
@@ -116,6 +116,6 @@ fn black_hole_makes_segments_smaller() {
     t.pass(Duration::from_secs(40));
     let last = std::iter::from_fn(|| t.take_sent()).last().unwrap();
     assert_eq!((last.seq, last.len), (1, 1240));
-    inject!(t, ACK, seq = 1, ack = 1241, win = 60_000);
+    ack!(t, 1241);
     assert!(t.take_sent().unwrap().len <= 1240);
 }

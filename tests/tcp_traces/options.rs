@@ -1,7 +1,7 @@
 //! Options: RFC 9293, 3.1 and 3.7.1; RFC 7323; RFC 2018; RFC 2883.
 
 use crate::tcp_support::trace::{Seg, Trace};
-use crate::{expect, inject};
+use crate::{ack, expect, inject};
 use zerohop::{
     tcp::{Config, ConnId, ListenOptions, Options},
     time::Duration,
@@ -42,7 +42,7 @@ fn mss_over_ipv6_defaults_to_1220_and_leaves_room_for_its_header() {
         t.listener = Some(t.tcp.listen(local, ListenOptions::default()).unwrap());
         inject!(t, SYN, seq = 0, win = 60_000, mss = mss);
         expect!(t, SYN | ACK, mss = Some(1440));
-        inject!(t, ACK, seq = 1, ack = 1, win = 60_000);
+        ack!(t, 1);
         let id = t.tcp.accept(t.listener.unwrap()).unwrap().unwrap();
         t.write(id, 5000);
         expect!(t, ACK, seq = 1, len = want);
@@ -76,7 +76,7 @@ fn timestamps_come_with_every_segment_and_echo_the_peers() {
     let b = expect!(t, ACK, ack = 11);
     assert_eq!(b.ts.unwrap().1, 1020);
     assert!(b.ts.unwrap().0 > sent.0);
-    let rtt = t.tcp.info(id).unwrap().srtt.unwrap();
+    let rtt = t.info(id).srtt.unwrap();
     assert!(rtt < Duration::from_millis(25), "{rtt:?}");
 }
 

@@ -67,7 +67,7 @@ fn silent_narrow_path_is_found_and_used_fully() {
     }
     assert_eq!(path.received, 40 * 50_000 + 1);
     // Within the grain of what the path carries.
-    let mss = t.tcp.info(id).unwrap().mss;
+    let mss = t.info(id).mss;
     assert!((1400 - 40 - 16..=1400 - 40).contains(&mss), "{mss}");
     assert_eq!(path.largest, mss);
 }
@@ -97,14 +97,14 @@ fn path_that_widens_is_used_again_after_ten_minutes() {
         t.write(id, 50_000);
         path.carry(&mut t, Duration::from_secs(1));
     }
-    assert!(t.tcp.info(id).unwrap().mss <= 1260);
+    assert!(t.info(id).mss <= 1260);
     path.mtu = 1500;
     t.pass(Duration::from_secs(601));
     for _ in 0..4 {
         t.write(id, 50_000);
         path.carry(&mut t, Duration::from_secs(1));
     }
-    assert_eq!(t.tcp.info(id).unwrap().mss, 1460);
+    assert_eq!(t.info(id).mss, 1460);
 }
 
 #[test]
@@ -114,5 +114,5 @@ fn path_narrower_than_the_base_is_survived() {
     t.write(id, 20_000);
     path.carry(&mut t, Duration::from_secs(60));
     assert_eq!(path.received, 20_001);
-    assert!(t.tcp.info(id).unwrap().mss <= 560);
+    assert!(t.info(id).mss <= 560);
 }

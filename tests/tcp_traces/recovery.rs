@@ -1,7 +1,7 @@
 //! Loss recovery and congestion control: RFC 5681, 6582, 6675, 6928, 3042, 5682, 8985.
 
 use crate::tcp_support::trace::{Seg, Trace};
-use crate::{expect, inject};
+use crate::{ack, expect, inject};
 use zerohop::{
     tcp::{Config, Congestion, ConnId, ListenOptions, Options},
     time::Duration,
@@ -18,7 +18,7 @@ pub fn open(syn: Seg, congestion: Congestion) -> (Trace, ConnId) {
     let answer = t.take_sent().unwrap();
     t.pass(RTT);
     let ts = ts.map(|(val, _)| (val, answer.ts.unwrap().0));
-    inject!(t, ACK, seq = 1, ack = 1, win = 60_000, ts = ts);
+    ack!(t, 1, ts = ts);
     let id = t.tcp.accept(t.listener.unwrap()).unwrap().unwrap();
     (t, id)
 }
@@ -48,8 +48,8 @@ fn slow_start_grows_by_what_is_acknowledged() {
         t.write(id, 50_000);
         t.net.sent.clear();
         t.pass(RTT);
-        inject!(t, ACK, seq = 1, ack = 10_001, win = 60_000);
-        assert_eq!(t.tcp.info(id).unwrap().cwnd, 20_000);
+        ack!(t, 10_001);
+        assert_eq!(t.info(id).cwnd, 20_000);
         assert_eq!(t.net.sent.len(), 20);
     }
 }
@@ -57,18 +57,18 @@ fn slow_start_grows_by_what_is_acknowledged() {
 #[test]
 fn sack_of_three_segments_retransmits_the_hole_at_once() {
     let (mut t, id) = ten_in_flight(true, Congestion::Cubic);
-    inject!(t, ACK, seq = 1, ack = 1, win = 60_000, sack = vec![(1001, 2001)]);
+    ack!(t, 1, sack = vec![(1001, 2001)]);
     t.silent();
-    inject!(t, ACK, seq = 1, ack = 1, win = 60_000, sack = vec![(1001, 3001)]);
+    ack!(t, 1, sack = vec![(1001, 3001)]);
     t.silent();
-    inject!(t, ACK, seq = 1, ack = 1, win = 60_000, sack = vec![(1001, 4001)]);
+    ack!(t, 1, sack = vec![(1001, 4001)]);
     expect!(t, ACK, seq = 1, len = 1000);
     t.silent();
-    let info = t.tcp.info(id).unwrap();
+    let info = t.info(id);
     // RFC 9438, 4.6: beta is 0.7.
     assert_eq!(info.ssthresh, 7001);
-    inject!(t, ACK, seq = 1, ack = 10_001, win = 60_000);
-    assert_eq!(t.tcp.info(id).unwrap().cwnd, 7001);
+    ack!(t, 10_001);
+    assert_eq!(t.info(id).cwnd, 7001);
     assert_eq!(t.tcp.stats().recoveries, 1);
 }
 
@@ -76,18 +76,18 @@ fn sack_of_three_segments_retransmits_the_hole_at_once() {
 fn new_reno_halves_and_partial_acks_retransmit_the_next_hole() {
     let (mut t, id) = ten_in_flight(false, Congestion::NewReno);
     for _ in 0..2 {
-        inject!(t, ACK, seq = 1, ack = 1, win = 60_000);
+        ack!(t, 1);
     }
     t.silent();
-    inject!(t, ACK, seq = 1, ack = 1, win = 60_000);
+    ack!(t, 1);
     expect!(t, ACK, seq = 1, len = 1000);
-    assert_eq!(t.tcp.info(id).unwrap().ssthresh, 5000);
+    assert_eq!(t.info(id).ssthresh, 5000);
     t.pass(RTT / 2);
     // RFC 6582, 3.2: a partial ACK.
-    inject!(t, ACK, seq = 1, ack = 4001, win = 60_000);
+    ack!(t, 4001);
     expect!(t, ACK, seq = 4001, len = 1000);
-    inject!(t, ACK, seq = 1, ack = 10_001, win = 60_000);
-    assert_eq!(t.tcp.info(id).unwrap().cwnd, 5000);
+    ack!(t, 10_001);
+    assert_eq!(t.info(id).cwnd, 5000);
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn limited_transmit_sends_new_data_on_the_first_duplicates() {
         t.silent();
         for i in 1..=2u32 {
             let sack = if sack_ok { vec![(1001, 1001 + i * 1000)] } else { vec![] };
-            inject!(t, ACK, seq = 1, ack = 1, win = 60_000, sack = sack);
+            ack!(t, 1, sack = sack);
             expect!(t, ACK, seq = 9001 + i * 1000, len = 1000);
             t.silent();
         }
@@ -109,17 +109,10 @@ fn limited_transmit_sends_new_data_on_the_first_duplicates() {
 fn several_holes_are_filled_in_one_round_trip() {
     let (mut t, _) = ten_in_flight(true, Congestion::Cubic);
     let sack = vec![(9001, 10_001), (5001, 6001), (2001, 3001)];
-    inject!(t, ACK, seq = 1, ack = 1, win = 60_000, sack = sack);
+    ack!(t, 1, sack = sack);
     let mut again: Vec<u32> = std::iter::from_fn(|| t.take_sent()).map(|s| s.seq).collect();
     for i in 0..6 {
-        inject!(
-            t,
-            ACK,
-            seq = 1,
-            ack = 1 + i * 1000,
-            win = 60_000,
-            sack = vec![(9001, 10_001), (5001, 6001)]
-        );
+        ack!(t, 1 + i * 1000, sack = vec![(9001, 10_001), (5001, 6001)]);
         again.extend(std::iter::from_fn(|| t.take_sent()).map(|s| s.seq));
     }
     for hole in [1, 1001, 3001] {
@@ -130,7 +123,7 @@ fn several_holes_are_filled_in_one_round_trip() {
 #[test]
 fn lost_retransmission_is_sent_again_without_a_timeout() {
     let (mut t, id) = ten_in_flight(true, Congestion::Cubic);
-    inject!(t, ACK, seq = 1, ack = 1, win = 60_000, sack = vec![(1001, 10_001)]);
+    ack!(t, 1, sack = vec![(1001, 10_001)]);
     expect!(t, ACK, seq = 1, len = 1000);
     t.pass(Duration::from_millis(5));
     t.write(id, 4000);
@@ -140,7 +133,7 @@ fn lost_retransmission_is_sent_again_without_a_timeout() {
     t.pass(RTT);
     t.net.sent.clear();
     // RFC 8985: what was sent after the retransmission arrived, it did not.
-    inject!(t, ACK, seq = 1, ack = 1, win = 60_000, sack = vec![(1001, 12_001)]);
+    ack!(t, 1, sack = vec![(1001, 12_001)]);
     t.pass(Duration::from_millis(30));
     let again: Vec<u32> = std::iter::from_fn(|| t.take_sent()).map(|s| s.seq).collect();
     assert!(again.contains(&1), "{again:?}");
@@ -151,18 +144,18 @@ fn lost_retransmission_is_sent_again_without_a_timeout() {
 fn reordering_within_a_quarter_rtt_causes_no_retransmission_once_seen() {
     let (mut t, id) = ten_in_flight(true, Congestion::Cubic);
     // Reordering of two is seen: 1 arrives after 2.
-    inject!(t, ACK, seq = 1, ack = 1, win = 60_000, sack = vec![(1001, 2001)]);
-    inject!(t, ACK, seq = 1, ack = 2001, win = 60_000);
-    inject!(t, ACK, seq = 1, ack = 10_001, win = 60_000);
+    ack!(t, 1, sack = vec![(1001, 2001)]);
+    ack!(t, 2001);
+    ack!(t, 10_001);
     t.net.sent.clear();
     t.write(id, 10_000);
     t.net.sent.clear();
     t.pass(RTT);
     t.net.sent.clear();
-    inject!(t, ACK, seq = 1, ack = 10_001, win = 60_000, sack = vec![(11_001, 18_001)]);
+    ack!(t, 10_001, sack = vec![(11_001, 18_001)]);
     t.pass(Duration::from_millis(10));
     assert!(t.net.sent.iter().all(|p| p.len() < 1000), "within the reordering window");
-    inject!(t, ACK, seq = 1, ack = 20_001, win = 60_000);
+    ack!(t, 20_001);
     assert_eq!(t.tcp.stats().retransmits, 0);
     assert_eq!(t.tcp.stats().recoveries, 0);
 }
@@ -175,10 +168,10 @@ fn timeout_collapses_the_window_and_retransmits_in_slow_start() {
     t.pass(Duration::from_millis(320));
     expect!(t, ACK, seq = 1, len = 1000);
     t.silent();
-    let info = t.tcp.info(id).unwrap();
+    let info = t.info(id);
     assert_eq!((info.cwnd, info.ssthresh), (1000, 5000));
     t.pass(RTT);
-    inject!(t, ACK, seq = 1, ack = 1001, win = 60_000);
+    ack!(t, 1001);
     expect!(t, ACK, seq = 1001, len = 1000);
     expect!(t, ACK, seq = 2001, len = 1000);
     t.silent();
@@ -192,11 +185,11 @@ fn spurious_timeout_is_found_by_f_rto_and_undone() {
     t.pass(Duration::from_millis(320));
     expect!(t, ACK, seq = 1, len = 1000);
     // The ACKs of the first transmissions were only late.
-    inject!(t, ACK, seq = 1, ack = 1001, win = 60_000);
+    ack!(t, 1001);
     expect!(t, ACK, seq = 10_001, len = 1000);
     expect!(t, ACK, seq = 11_001, len = 1000);
-    inject!(t, ACK, seq = 1, ack = 2001, win = 60_000);
-    let info = t.tcp.info(id).unwrap();
+    ack!(t, 2001);
+    let info = t.info(id);
     assert!(info.cwnd >= 10_000, "{info:?}");
     assert_eq!((t.tcp.stats().undos, t.tcp.stats().retransmits), (1, 1));
 }
@@ -209,10 +202,10 @@ fn real_timeout_is_not_undone_by_f_rto() {
     t.pass(Duration::from_millis(320));
     expect!(t, ACK, seq = 1);
     t.pass(RTT);
-    inject!(t, ACK, seq = 1, ack = 1001, win = 60_000);
+    ack!(t, 1001);
     expect!(t, ACK, seq = 10_001);
     expect!(t, ACK, seq = 11_001);
-    inject!(t, ACK, seq = 1, ack = 1001, win = 60_000);
+    ack!(t, 1001);
     expect!(t, ACK, seq = 1001, len = 1000);
     assert_eq!(t.tcp.stats().undos, 0);
 }
@@ -220,10 +213,10 @@ fn real_timeout_is_not_undone_by_f_rto() {
 #[test]
 fn sack_reneging_is_survived() {
     let (mut t, _) = ten_in_flight(true, Congestion::Cubic);
-    inject!(t, ACK, seq = 1, ack = 1, win = 60_000, sack = vec![(1001, 10_001)]);
+    ack!(t, 1, sack = vec![(1001, 10_001)]);
     expect!(t, ACK, seq = 1);
     // The peer acknowledges the hole, and has thrown away what it had sacked.
-    inject!(t, ACK, seq = 1, ack = 1001, win = 60_000);
+    ack!(t, 1001);
     t.pass(Duration::from_secs(2));
     let again: Vec<u32> = std::iter::from_fn(|| t.take_sent()).map(|s| s.seq).collect();
     assert!(again.contains(&1001), "{again:?}");
@@ -239,9 +232,9 @@ fn nonsense_sack_blocks_are_ignored() {
         vec![(1, 1)],
         vec![(0u32.wrapping_sub(5000), 0u32.wrapping_sub(4000))],
     ] {
-        inject!(t, ACK, seq = 1, ack = 1, win = 60_000, sack = sack);
+        ack!(t, 1, sack = sack);
     }
-    assert_eq!(t.tcp.info(id).unwrap().in_flight, 10_000);
+    assert_eq!(t.info(id).in_flight, 10_000);
     assert_eq!(t.tcp.stats().retransmits, 0);
 }
 
@@ -259,9 +252,9 @@ fn bbr_paces_and_keeps_its_window_through_a_loss() {
         let sent: u32 = std::iter::from_fn(|| t.take_sent()).map(|s| s.len).sum();
         acked += sent;
         t.pass(RTT / 2);
-        inject!(t, ACK, seq = 1, ack = acked, win = 60_000);
+        ack!(t, acked);
     }
-    let info = t.tcp.info(id).unwrap();
+    let info = t.info(id);
     assert!(info.delivery_rate > 100_000, "{info:?}");
     assert_eq!(t.tcp.stats().retransmits, 0);
 }
@@ -276,9 +269,9 @@ fn timeout_of_a_lost_head_is_not_undone_when_the_rest_had_arrived() {
     t.pass(Duration::from_millis(320));
     expect!(t, ACK, seq = 1, len = 1000);
     t.pass(RTT);
-    inject!(t, ACK, seq = 1, ack = 2001, win = 60_000);
+    ack!(t, 2001);
     assert_eq!(t.tcp.stats().undos, 0);
-    assert!(t.tcp.info(id).unwrap().cwnd <= 2000);
+    assert!(t.info(id).cwnd <= 2000);
 }
 
 #[test]
@@ -304,11 +297,11 @@ fn duplicates_after_a_timeout_start_no_second_recovery() {
     t.pass(Duration::from_millis(320));
     expect!(t, ACK, seq = 1, len = 1000);
     t.pass(RTT);
-    inject!(t, ACK, seq = 1, ack = 5001, win = 60_000);
+    ack!(t, 5001);
     t.write(id, 3000);
     t.net.sent.clear();
     for _ in 0..4 {
-        inject!(t, ACK, seq = 1, ack = 5001, win = 60_000);
+        ack!(t, 5001);
     }
     assert_eq!((t.tcp.stats().recoveries, t.tcp.stats().retransmits), (0, 1));
 }
@@ -317,8 +310,8 @@ fn duplicates_after_a_timeout_start_no_second_recovery() {
 fn reordering_window_widens_with_every_round_that_has_a_d_sack() {
     // RFC 8985, 6.2, step 4: a quarter of the RTT more with each.
     let (mut t, id) = ten_in_flight(true, Congestion::Cubic);
-    inject!(t, ACK, seq = 1, ack = 1, win = 60_000, sack = vec![(1001, 2001)]);
-    inject!(t, ACK, seq = 1, ack = 10_001, win = 60_000);
+    ack!(t, 1, sack = vec![(1001, 2001)]);
+    ack!(t, 10_001);
     let mut una = 10_001;
     let mut waited = Vec::new();
     for _ in 0..3 {
@@ -328,7 +321,7 @@ fn reordering_window_widens_with_every_round_that_has_a_d_sack() {
         t.net.sent.clear();
         let start = t.net.now;
         let sack = vec![(una + 1000, una + 10_000)];
-        inject!(t, ACK, seq = 1, ack = una, win = 60_000, sack = sack);
+        ack!(t, una, sack = sack);
         while !std::iter::from_fn(|| t.take_sent()).any(|s| s.seq == una) {
             t.pass(Duration::from_millis(1));
             assert!(t.net.now.saturating_since(start) < Duration::from_millis(150));
@@ -337,7 +330,7 @@ fn reordering_window_widens_with_every_round_that_has_a_d_sack() {
         // It was reordering: both copies arrived.
         una += 10_000;
         let sack = vec![(una - 10_000, una - 9000)];
-        inject!(t, ACK, seq = 1, ack = una, win = 60_000, sack = sack);
+        ack!(t, una, sack = sack);
         t.net.sent.clear();
     }
     assert!(waited.windows(2).all(|w| w[1] >= w[0] + 20), "{waited:?}");
@@ -347,17 +340,17 @@ fn reordering_window_widens_with_every_round_that_has_a_d_sack() {
 fn d_sacks_with_nothing_in_flight_widen_the_reordering_window_once() {
     let waited = |d_sacks: u32| {
         let (mut t, id) = ten_in_flight(true, Congestion::Cubic);
-        inject!(t, ACK, seq = 1, ack = 1, win = 60_000, sack = vec![(1001, 2001)]);
-        inject!(t, ACK, seq = 1, ack = 10_001, win = 60_000);
+        ack!(t, 1, sack = vec![(1001, 2001)]);
+        ack!(t, 10_001);
         for n in 0..d_sacks {
             let copy = vec![(1 + 1000 * n, 1001 + 1000 * n)];
-            inject!(t, ACK, seq = 1, ack = 10_001, win = 60_000, sack = copy);
+            ack!(t, 10_001, sack = copy);
         }
         t.write(id, 10_000);
         t.pass(RTT);
         t.net.sent.clear();
         let start = t.net.now;
-        inject!(t, ACK, seq = 1, ack = 10_001, win = 60_000, sack = vec![(11_001, 20_001)]);
+        ack!(t, 10_001, sack = vec![(11_001, 20_001)]);
         while !std::iter::from_fn(|| t.take_sent()).any(|s| s.seq == 10_001) {
             t.pass(Duration::from_millis(1));
         }
@@ -371,8 +364,8 @@ fn d_sacks_with_nothing_in_flight_widen_the_reordering_window_once() {
 fn widened_reordering_window_is_given_up_after_sixteen_recoveries() {
     // RFC 8985, 6.2, step 4.
     let (mut t, id) = ten_in_flight(true, Congestion::Cubic);
-    inject!(t, ACK, seq = 1, ack = 1, win = 60_000, sack = vec![(1001, 2001)]);
-    inject!(t, ACK, seq = 1, ack = 10_001, win = 60_000);
+    ack!(t, 1, sack = vec![(1001, 2001)]);
+    ack!(t, 10_001);
     let mut una = 10_001;
     let mut waited = Vec::new();
     for round in 0..20 {
@@ -382,7 +375,7 @@ fn widened_reordering_window_is_given_up_after_sixteen_recoveries() {
         t.net.sent.clear();
         let start = t.net.now;
         let sack = vec![(una + 1000, una + 2000)];
-        inject!(t, ACK, seq = 1, ack = una, win = 60_000, sack = sack);
+        ack!(t, una, sack = sack);
         while !std::iter::from_fn(|| t.take_sent()).any(|s| s.seq == una) {
             t.pass(Duration::from_millis(1));
             assert!(t.net.now.saturating_since(start) < Duration::from_millis(150));
@@ -392,7 +385,7 @@ fn widened_reordering_window_is_given_up_after_sixteen_recoveries() {
         una += 2000;
         // The first was reordering; the others are lost.
         let sack = if round == 0 { vec![(una - 2000, una - 1000)] } else { vec![] };
-        inject!(t, ACK, seq = 1, ack = una, win = 60_000, sack = sack);
+        ack!(t, una, sack = sack);
         t.net.sent.clear();
     }
     let narrow = waited[0];

@@ -1,7 +1,7 @@
 //! Timers: RFC 6298, RFC 9293, sections 3.8.3 and 3.8.4, RFC 5482.
 
 use crate::tcp_support::trace::{Seg, Trace};
-use crate::{expect, inject};
+use crate::{ack, expect, inject};
 use zerohop::{
     tcp::{Error, Keepalive, MIN_RTO, State},
     time::Duration,
@@ -31,9 +31,9 @@ fn rto_backs_off_by_doubling_and_an_ack_resets_it() {
     for pair in waits.windows(2) {
         assert!(pair[1].abs_diff(2 * pair[0]) <= 3, "{waits:?}");
     }
-    inject!(t, ACK, seq = 1, ack = 101, win = 60_000);
+    ack!(t, 101);
     // Karn: the retransmitted segment gave no sample.
-    assert!(t.tcp.info(id).unwrap().rto <= Duration::from_millis(250));
+    assert!(t.info(id).rto <= Duration::from_millis(250));
     assert!(MIN_RTO <= Duration::from_millis(200));
 }
 
@@ -41,14 +41,14 @@ fn rto_backs_off_by_doubling_and_an_ack_resets_it() {
 fn rtt_is_measured_and_sets_the_rto() {
     let (mut t, id) = Trace::established();
     for _ in 0..20 {
-        let seq = 1 + t.tcp.info(id).unwrap().delivered as u32;
+        let seq = 1 + t.info(id).delivered as u32;
         t.write(id, 1000);
         expect!(t, ACK | PSH, seq = seq);
         t.pass(Duration::from_millis(50));
         t.net.sent.clear();
-        inject!(t, ACK, seq = 1, ack = seq + 1000, win = 60_000);
+        ack!(t, seq + 1000);
     }
-    let info = t.tcp.info(id).unwrap();
+    let info = t.info(id);
     let srtt = info.srtt.unwrap().as_millis();
     assert!((40..=51).contains(&srtt), "{srtt}");
     assert_eq!(info.rto, MIN_RTO);
@@ -60,7 +60,7 @@ fn user_timeout_ends_the_connection() {
     t.tcp.set_user_timeout(id, Some(Duration::from_secs(10)));
     t.write(id, 100);
     t.pass(Duration::from_secs(9));
-    assert_eq!(t.tcp.info(id).unwrap().state, State::Established);
+    assert_eq!(t.info(id).state, State::Established);
     t.pass(Duration::from_secs(20));
     assert_eq!(t.tcp.read(id, 1).unwrap_err(), Error::TimedOut);
 }
@@ -70,7 +70,7 @@ fn r2_is_at_least_100_seconds() {
     let (mut t, id) = Trace::established();
     t.write(id, 100);
     t.pass(Duration::from_secs(100));
-    assert_eq!(t.tcp.info(id).unwrap().state, State::Established);
+    assert_eq!(t.info(id).state, State::Established);
     t.pass(Duration::from_secs(1200));
     assert_eq!(t.tcp.read(id, 1).unwrap_err(), Error::TimedOut);
 }
@@ -80,7 +80,7 @@ fn keepalive_is_off_by_default() {
     let (mut t, id) = Trace::established();
     t.pass(Duration::from_secs(3 * 3600));
     t.silent();
-    assert_eq!(t.tcp.info(id).unwrap().state, State::Established);
+    assert_eq!(t.info(id).state, State::Established);
 }
 
 #[test]
@@ -128,9 +128,9 @@ fn user_timeout_is_kept_to_the_moment() {
     t.tcp.set_user_timeout(id, Some(Duration::from_secs(5)));
     t.write(id, 100);
     t.pass(Duration::from_millis(4990));
-    assert_eq!(t.tcp.info(id).unwrap().state, State::Established);
+    assert_eq!(t.info(id).state, State::Established);
     t.pass(Duration::from_millis(20));
-    assert_eq!(t.tcp.info(id).unwrap().state, State::Closed);
+    assert_eq!(t.info(id).state, State::Closed);
 }
 
 #[test]
@@ -139,8 +139,8 @@ fn what_waited_behind_a_retransmission_gives_no_rtt() {
     t.tcp.set_nodelay(id, true);
     t.write(id, 3000);
     t.pass(Duration::from_secs(8));
-    inject!(t, ACK, seq = 1, ack = 3001, win = 60_000);
-    assert!(t.tcp.info(id).unwrap().srtt.unwrap() < Duration::from_millis(1));
+    ack!(t, 3001);
+    assert!(t.info(id).srtt.unwrap() < Duration::from_millis(1));
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn what_finds_no_route_is_given_up_after_the_user_timeout() {
     t.net.reachable = false;
     t.write(id, 100);
     t.pass(Duration::from_secs(29));
-    assert_eq!(t.tcp.info(id).unwrap().state, State::Established);
+    assert_eq!(t.info(id).state, State::Established);
     t.pass(Duration::from_secs(60));
     assert_eq!(t.tcp.read(id, 1).unwrap_err(), Error::Unreachable);
 }

@@ -2,7 +2,7 @@
 
 use crate::recovery::{RTT, open, ten_in_flight};
 use crate::tcp_support::trace::Trace;
-use crate::{expect, inject};
+use crate::{ack, expect, inject};
 use zerohop::{
     tcp::{Congestion, ConnId},
     time::Duration,
@@ -11,7 +11,7 @@ use zerohop::{
 #[test]
 fn tail_loss_is_probed_after_two_rtts() {
     let (mut t, _) = ten_in_flight(true, Congestion::Cubic);
-    inject!(t, ACK, seq = 1, ack = 8001, win = 60_000);
+    ack!(t, 8001);
     t.pass(Duration::from_millis(195));
     t.silent();
     t.pass(Duration::from_millis(10));
@@ -20,7 +20,7 @@ fn tail_loss_is_probed_after_two_rtts() {
     assert_eq!((t.tcp.stats().loss_probes, t.tcp.stats().timeouts), (1, 0));
     // The probe shows that the segment before it is missing: recovery without a timeout.
     t.pass(RTT);
-    inject!(t, ACK, seq = 1, ack = 8001, win = 60_000, sack = vec![(9001, 10_001)]);
+    ack!(t, 8001, sack = vec![(9001, 10_001)]);
     t.pass(Duration::from_millis(30));
     expect!(t, ACK, seq = 8001, len = 1000);
     assert_eq!(t.tcp.stats().timeouts, 0);
@@ -39,11 +39,11 @@ fn tail_probe_prefers_new_data() {
 /// Ten segments, of which the last was sent again by a probe that is acknowledged.
 fn probed() -> (Trace, ConnId) {
     let (mut t, id) = ten_in_flight(true, Congestion::Cubic);
-    inject!(t, ACK, seq = 1, ack = 8001, win = 60_000);
+    ack!(t, 8001);
     t.pass(Duration::from_millis(205));
     expect!(t, ACK | PSH, seq = 9001, len = 1000);
-    inject!(t, ACK, seq = 1, ack = 10_001, win = 60_000);
-    assert!(t.tcp.info(id).unwrap().ssthresh > 1 << 20, "not judged yet");
+    ack!(t, 10_001);
+    assert!(t.info(id).ssthresh > 1 << 20, "not judged yet");
     (t, id)
 }
 
@@ -51,10 +51,10 @@ fn probed() -> (Trace, ConnId) {
 fn loss_that_a_probe_repaired_reduces_the_window_all_the_same() {
     // RFC 8985, 7.4.2: the segment, or its copy, was lost.
     let (mut t, id) = probed();
-    let before = t.tcp.info(id).unwrap().cwnd;
+    let before = t.info(id).cwnd;
     t.write(id, 1000);
-    inject!(t, ACK, seq = 1, ack = 11_001, win = 60_000);
-    let info = t.tcp.info(id).unwrap();
+    ack!(t, 11_001);
+    let info = t.info(id);
     assert!(info.ssthresh < before && info.cwnd <= info.ssthresh, "{info:?}, {before} before");
 }
 
@@ -65,12 +65,12 @@ fn probe_that_arrived_beside_its_original_reduces_nothing() {
         if in_flight {
             t.write(id, 1000);
         }
-        inject!(t, ACK, seq = 1, ack = 10_001, win = 60_000, sack = vec![(9001, 10_001)]);
+        ack!(t, 10_001, sack = vec![(9001, 10_001)]);
         if !in_flight {
             t.write(id, 1000);
         }
-        inject!(t, ACK, seq = 1, ack = 11_001, win = 60_000);
-        let info = t.tcp.info(id).unwrap();
+        ack!(t, 11_001);
+        let info = t.info(id);
         assert!(info.ssthresh > 1 << 20, "{in_flight}: {info:?}");
     }
 }
@@ -79,16 +79,16 @@ fn probe_that_arrived_beside_its_original_reduces_nothing() {
 fn probe_that_a_peer_without_dsack_answers_twice_reduces_nothing() {
     // RFC 8985, 7.4.2: a duplicate ACK that reports nothing says that both copies arrived.
     let (mut t, id) = probed();
-    inject!(t, ACK, seq = 1, ack = 10_001, win = 60_000);
+    ack!(t, 10_001);
     t.write(id, 1000);
-    inject!(t, ACK, seq = 1, ack = 11_001, win = 60_000);
-    let info = t.tcp.info(id).unwrap();
+    ack!(t, 11_001);
+    let info = t.info(id);
     assert!(info.ssthresh > 1 << 20, "{info:?}");
     // An update of the window is none.
     let (mut t, id) = probed();
     inject!(t, ACK, seq = 1, ack = 10_001, win = 61_000);
     t.write(id, 1000);
     inject!(t, ACK, seq = 1, ack = 11_001, win = 61_000);
-    let info = t.tcp.info(id).unwrap();
+    let info = t.info(id);
     assert!(info.ssthresh < 1 << 20, "{info:?}");
 }

@@ -2,7 +2,7 @@
 
 use crate::recovery::{RTT, open, ten_in_flight};
 use crate::tcp_support::trace::{Seg, Trace};
-use crate::{expect, inject};
+use crate::{ack, expect};
 use zerohop::{tcp::Congestion, time::Duration};
 
 #[test]
@@ -12,46 +12,38 @@ fn eifel_undoes_a_recovery_by_the_timestamp() {
     let first = t.take_sent().unwrap().ts.unwrap().0;
     t.net.sent.clear();
     t.pass(RTT);
-    inject!(
-        t,
-        ACK,
-        seq = 1,
-        ack = 1,
-        win = 60_000,
-        ts = Some((2, first)),
-        sack = vec![(989, 5000)]
-    );
+    ack!(t, 1, ts = Some((2, first)), sack = vec![(989, 5000)]);
     assert_eq!(t.take_sent().unwrap().seq, 1);
-    let cwnd = t.tcp.info(id).unwrap().cwnd;
+    let cwnd = t.info(id).cwnd;
     t.pass(Duration::from_millis(5));
     // TSecr is older than the retransmission: the first transmission arrived late.
-    inject!(t, ACK, seq = 1, ack = 5000, win = 60_000, ts = Some((3, first)));
+    ack!(t, 5000, ts = Some((3, first)));
     assert_eq!(t.tcp.stats().undos, 1);
-    assert!(t.tcp.info(id).unwrap().cwnd > cwnd);
+    assert!(t.info(id).cwnd > cwnd);
 }
 
 #[test]
 fn d_sack_of_every_retransmission_undoes_the_recovery() {
     let (mut t, id) = ten_in_flight(true, Congestion::Cubic);
-    inject!(t, ACK, seq = 1, ack = 1, win = 60_000, sack = vec![(1001, 4001)]);
+    ack!(t, 1, sack = vec![(1001, 4001)]);
     expect!(t, ACK, seq = 1);
-    inject!(t, ACK, seq = 1, ack = 4001, win = 60_000);
+    ack!(t, 4001);
     t.net.sent.clear();
-    inject!(t, ACK, seq = 1, ack = 4001, win = 60_000, sack = vec![(1, 1001)]);
+    ack!(t, 4001, sack = vec![(1, 1001)]);
     assert_eq!(t.tcp.stats().undos, 1);
-    assert!(t.tcp.info(id).unwrap().cwnd >= 10_000);
+    assert!(t.info(id).cwnd >= 10_000);
 }
 
 #[test]
 fn d_sack_after_the_end_of_a_recovery_undoes_it() {
     for rounds in [0, 1, 2] {
         let (mut t, id) = ten_in_flight(true, Congestion::Cubic);
-        inject!(t, ACK, seq = 1, ack = 1, win = 60_000, sack = vec![(1001, 4001)]);
+        ack!(t, 1, sack = vec![(1001, 4001)]);
         expect!(t, ACK, seq = 1);
         // The first transmission arrives, and all else: the recovery is over before the answer to
         // the retransmission.
-        inject!(t, ACK, seq = 1, ack = 10_001, win = 60_000);
-        let reduced = t.tcp.info(id).unwrap().cwnd;
+        ack!(t, 10_001);
+        let reduced = t.info(id).cwnd;
         assert_eq!(reduced, 7001);
         let mut acked = 10_001;
         t.write(id, 50_000);
@@ -59,12 +51,12 @@ fn d_sack_after_the_end_of_a_recovery_undoes_it() {
             t.pass(RTT);
             t.net.sent.clear();
             acked += 1000 * (reduced / 1000);
-            inject!(t, ACK, seq = 1, ack = acked, win = 60_000);
+            ack!(t, acked);
         }
-        inject!(t, ACK, seq = 1, ack = acked, win = 60_000, sack = vec![(1, 1001)]);
+        ack!(t, acked, sack = vec![(1, 1001)]);
         let undone = u64::from(rounds < 2);
         assert_eq!(t.tcp.stats().undos, undone, "after {rounds} round trips");
-        assert_eq!(t.tcp.info(id).unwrap().cwnd >= 10_000, undone == 1);
+        assert_eq!(t.info(id).cwnd >= 10_000, undone == 1);
     }
 }
 
@@ -82,7 +74,7 @@ fn answer_to_an_earlier_recovery_does_not_undo_this_one() {
         t.net.sent.clear();
         let sack = sack.iter().map(|&(from, to)| (at(from), at(to))).collect();
         let ts = Some((2 + ms as u32, first + sent));
-        inject!(t, ACK, seq = 1, ack = at(ack), win = 60_000, ts = ts, sack = sack);
+        ack!(t, at(ack), ts = ts, sack = sack);
         std::iter::from_fn(|| t.take_sent()).map(|s| s.seq / 988).collect::<Vec<_>>()
     };
     // Of the first ten, 0 and 8 are lost.
@@ -111,15 +103,15 @@ fn late_d_sack_with_nothing_in_flight_undoes_a_timeout() {
     t.pass(Duration::from_millis(600));
     expect!(t, ACK | PSH, seq = 1001, len = 1000);
     expect!(t, ACK, seq = 1, len = 1000);
-    inject!(t, ACK, seq = 1, ack = 2001, win = 60_000);
-    let reduced = t.tcp.info(id).unwrap();
+    ack!(t, 2001);
+    let reduced = t.info(id);
     assert!(reduced.ssthresh < 10_000 && reduced.in_flight == 0, "{reduced:?}");
     assert_eq!(t.tcp.stats().timeouts, 1);
     // One of them may have been lost.
-    inject!(t, ACK, seq = 1, ack = 2001, win = 60_000, sack = vec![(1001, 2001)]);
+    ack!(t, 2001, sack = vec![(1001, 2001)]);
     assert_eq!(t.tcp.stats().undos, 0);
-    inject!(t, ACK, seq = 1, ack = 2001, win = 60_000, sack = vec![(1, 1001)]);
-    let info = t.tcp.info(id).unwrap();
+    ack!(t, 2001, sack = vec![(1, 1001)]);
+    let info = t.info(id);
     assert_eq!((t.tcp.stats().undos, info.cwnd), (1, 10_000));
     assert!(info.ssthresh > 1 << 20, "{info:?}");
 }
@@ -127,29 +119,29 @@ fn late_d_sack_with_nothing_in_flight_undoes_a_timeout() {
 #[test]
 fn late_d_sack_with_nothing_in_flight_undoes_a_recovery() {
     let (mut t, id) = ten_in_flight(true, Congestion::Cubic);
-    inject!(t, ACK, seq = 1, ack = 1, win = 60_000, sack = vec![(1001, 4001)]);
+    ack!(t, 1, sack = vec![(1001, 4001)]);
     expect!(t, ACK, seq = 1);
-    inject!(t, ACK, seq = 1, ack = 10_001, win = 60_000);
-    assert_eq!(t.tcp.info(id).unwrap().cwnd, 7001);
-    inject!(t, ACK, seq = 1, ack = 10_001, win = 60_000, sack = vec![(1, 1001)]);
-    let info = t.tcp.info(id).unwrap();
+    ack!(t, 10_001);
+    assert_eq!(t.info(id).cwnd, 7001);
+    ack!(t, 10_001, sack = vec![(1, 1001)]);
+    let info = t.info(id);
     assert_eq!((t.tcp.stats().undos, info.in_flight), (1, 0));
     assert!(info.cwnd >= 10_000 && info.ssthresh > 1 << 20, "{info:?}");
     // And once only.
-    inject!(t, ACK, seq = 1, ack = 10_001, win = 60_000, sack = vec![(1, 1001)]);
+    ack!(t, 10_001, sack = vec![(1, 1001)]);
     assert_eq!(t.tcp.stats().undos, 1);
 }
 
 #[test]
 fn late_d_sack_of_something_else_undoes_nothing() {
     let (mut t, id) = ten_in_flight(true, Congestion::Cubic);
-    inject!(t, ACK, seq = 1, ack = 2001, win = 60_000);
-    inject!(t, ACK, seq = 1, ack = 2001, win = 60_000, sack = vec![(3001, 7001)]);
-    inject!(t, ACK, seq = 1, ack = 10_001, win = 60_000);
-    let reduced = t.tcp.info(id).unwrap().ssthresh;
+    ack!(t, 2001);
+    ack!(t, 2001, sack = vec![(3001, 7001)]);
+    ack!(t, 10_001);
+    let reduced = t.info(id).ssthresh;
     // Before what was sent again, beyond what was sent at all, and no range.
     for sack in [(1, 1001), (10_001, 11_001), (4001, 3001)] {
-        inject!(t, ACK, seq = 1, ack = 10_001, win = 60_000, sack = vec![sack]);
+        ack!(t, 10_001, sack = vec![sack]);
     }
-    assert_eq!((t.tcp.stats().undos, t.tcp.info(id).unwrap().ssthresh), (0, reduced));
+    assert_eq!((t.tcp.stats().undos, t.info(id).ssthresh), (0, reduced));
 }

@@ -1,7 +1,7 @@
 //! Windows, silly window avoidance, Nagle, delayed ACK, persist: RFC 9293, section 3.8.6.
 
 use crate::tcp_support::trace::{Seg, Trace};
-use crate::{expect, inject};
+use crate::{ack, expect, inject};
 use zerohop::{
     Slice,
     tcp::{Config, ConnId, Error, Event, ListenOptions, Options, Read, State},
@@ -137,7 +137,7 @@ fn zero_window_of_a_silent_peer_is_given_up_in_the_end() {
     inject!(t, ACK, seq = 1, ack = 1, win = 0);
     t.write(id, 3000);
     t.pass(Duration::from_secs(100));
-    assert_eq!(t.tcp.info(id).unwrap().state, State::Established);
+    assert_eq!(t.info(id).state, State::Established);
     t.pass(Duration::from_secs(1200));
     assert_eq!(t.tcp.read(id, 1).unwrap_err(), Error::TimedOut);
 }
@@ -265,7 +265,7 @@ fn window_is_charged_until_the_application_drops_what_it_read() {
 fn scaled_window_goes_beyond_64_kib() {
     let syn = Seg { ws: Some(4), ..Trace::syn() };
     let (mut t, id) = Trace::listening().established_by(syn);
-    assert_eq!(t.tcp.info(id).unwrap().send_window, 60_000 << 4);
+    assert_eq!(t.info(id).send_window, 60_000 << 4);
     let mut seq = 1;
     for _ in 0..400 {
         for _ in 0..30 {
@@ -276,7 +276,7 @@ fn scaled_window_goes_beyond_64_kib() {
         t.net.sent.clear();
         t.pass(Duration::from_millis(1));
     }
-    assert!(t.tcp.info(id).unwrap().receive_window > 65_535);
+    assert!(t.info(id).receive_window > 65_535);
 }
 
 #[test]
@@ -290,7 +290,7 @@ fn writer_is_told_when_there_is_room_again() {
     assert_eq!(t.tcp.write(id, &mut data), Ok(0));
     t.poll();
     t.events();
-    inject!(t, ACK, seq = 1, ack = 1 + taken as u32 / 1000 * 1000, win = 60_000);
+    ack!(t, 1 + taken as u32 / 1000 * 1000);
     assert_eq!(t.events(), [Event::Writable(id)]);
 }
 
@@ -303,7 +303,7 @@ fn many_small_writes_are_put_together() {
         t.write(id, 3);
     }
     expect!(t, ACK, seq = 2, len = 1000);
-    inject!(t, ACK, seq = 1, ack = 1002, win = 60_000);
+    ack!(t, 1002);
     expect!(t, ACK | PSH, seq = 1002, len = 800);
     assert!(t.tcp.stats().payload_bytes_copied <= 1801);
 }
@@ -317,7 +317,7 @@ fn a_short_write_lies_behind_its_header_in_one_slice() {
         let packet = t.net.sent.pop_front().unwrap();
         assert_eq!(packet.slices.len(), slices, "{len} bytes");
         end += len as u32;
-        inject!(t, ACK, seq = 1, ack = end, win = 60_000);
+        ack!(t, end);
     }
     assert_eq!(t.tcp.stats().payload_bytes_copied, 129);
 }
@@ -372,7 +372,7 @@ fn acknowledged_part_of_a_large_piece_has_room_at_once() {
         while let Some(seg) = t.take_sent() {
             acked += seg.len;
         }
-        inject!(t, ACK, seq = 1, ack = 1 + acked, win = 60_000);
+        ack!(t, 1 + acked);
     }
     assert_eq!(t.tcp.take_event(), Some(Event::Writable(id)));
     let taken = t.tcp.write(id, &mut piece.clone()).unwrap();
