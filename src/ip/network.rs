@@ -86,6 +86,14 @@ pub struct Outgoing {
     pub gso: Option<Gso>,
 }
 
+impl Outgoing {
+    /// As most packets of the network itself are: it may be cut, and is whole as it stands.
+    pub const fn usual(protocol: u8) -> Outgoing {
+        let (ecn, dont_fragment, hop_limit) = (Ecn::NotEct, false, None);
+        Outgoing { protocol, ecn, dont_fragment, hop_limit, csum_offset: None, gso: None }
+    }
+}
+
 /// The way to a destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Path {

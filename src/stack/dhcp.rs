@@ -5,7 +5,7 @@ use crate::{
     dhcp::{Action, CLIENT_PORT, Client, Destination, Lease, SERVER_PORT, Stats},
     dns::Source,
     frame::{Chain, TxQueue},
-    ip::{Address, AddressState, Cidr, Ecn, Flow, Network, Origin, Outgoing, Output, Route},
+    ip::{Address, AddressState, Cidr, Flow, Network, Origin, Outgoing, Output, Route},
     time::{Duration, Instant},
     udp::UdpId,
     wire::{MacAddr, checksum::Checksum, ipv4, udp},
@@ -274,14 +274,7 @@ impl Stack {
         });
         head.append(udp::HEADER_LEN).copy_from_slice(header.as_bytes());
         head.append(message.len()).copy_from_slice(message);
-        let how = Outgoing {
-            protocol: udp::PROTOCOL,
-            ecn: Ecn::NotEct,
-            dont_fragment: false,
-            hop_limit: None,
-            csum_offset: None,
-            gso: None,
-        };
+        let how = Outgoing::usual(udp::PROTOCOL);
         // What is not sent is sent again.
         let _ = net.transmit(&mut Flow::new(from.into(), to.into()), how, head, 0, []);
     }

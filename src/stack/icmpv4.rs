@@ -3,7 +3,7 @@
 use super::{Stack, ipv4::Quote};
 use crate::{
     frame::{Chain, TxQueue},
-    ip::{Ecn, Flow, IcmpError, IcmpErrorKind, Incoming, Network, Outgoing, Output},
+    ip::{Flow, IcmpError, IcmpErrorKind, Incoming, Network, Outgoing, Output},
     time::{Duration, Instant},
     wire::{
         checksum::Checksum,
@@ -39,17 +39,6 @@ impl Budget {
         let granted = self.tokens > 0;
         self.tokens = self.tokens.saturating_sub(1);
         granted
-    }
-}
-
-fn outgoing() -> Outgoing {
-    Outgoing {
-        protocol: PROTOCOL,
-        ecn: Ecn::NotEct,
-        dont_fragment: false,
-        hop_limit: None,
-        csum_offset: None,
-        gso: None,
     }
 }
 
@@ -108,7 +97,7 @@ impl Stack {
         let mut net = Output { ip: &mut self.ip, tx, now };
         let len = message.len();
         let data = core::iter::from_fn(|| message.pop());
-        if net.transmit(&mut flow, outgoing(), head, len, data).is_ok() {
+        if net.transmit(&mut flow, Outgoing::usual(PROTOCOL), head, len, data).is_ok() {
             self.stats.icmp_echoes += 1;
         }
     }
@@ -203,7 +192,7 @@ impl Stack {
         fill_checksum(&mut head);
         let mut flow = Flow::new(local.into(), remote.into());
         let mut net = Output { ip: &mut self.ip, tx, now };
-        if net.transmit(&mut flow, outgoing(), head, 0, []).is_ok() {
+        if net.transmit(&mut flow, Outgoing::usual(PROTOCOL), head, 0, []).is_ok() {
             self.stats.icmp_errors_out += 1;
         }
     }

@@ -4,7 +4,7 @@ use super::Stack;
 use crate::{
     Slice,
     frame::{Chain, RxCsum, TxQueue},
-    ip::{Ecn, Flow, IcmpError, IcmpErrorKind, Incoming, Network, Outgoing, Output},
+    ip::{Flow, IcmpError, IcmpErrorKind, Incoming, Network, Outgoing, Output},
     time::Instant,
     wire::{
         icmpv6::{HEADER_LEN, Header, PROTOCOL, code, kind, pseudo_header},
@@ -33,17 +33,6 @@ impl Report {
     /// An error with nothing to point at.
     pub(super) const fn new(kind: u8, code: u8) -> Report {
         Report { kind, code, pointer: 0, to_groups: false }
-    }
-}
-
-fn outgoing() -> Outgoing {
-    Outgoing {
-        protocol: PROTOCOL,
-        ecn: Ecn::NotEct,
-        dont_fragment: false,
-        hop_limit: None,
-        csum_offset: None,
-        gso: None,
     }
 }
 
@@ -111,7 +100,7 @@ impl Stack {
         let mut net = Output { ip: &mut self.ip, tx, now };
         let len = message.len();
         let data = core::iter::from_fn(|| message.pop());
-        if net.transmit(&mut flow, outgoing(), head, len, data).is_ok() {
+        if net.transmit(&mut flow, Outgoing::usual(PROTOCOL), head, len, data).is_ok() {
             self.stats.icmp_echoes += 1;
         }
     }
@@ -216,7 +205,7 @@ impl Stack {
         head.append(HEADER_LEN).copy_from_slice(header.as_bytes());
         let mut flow = Flow::new(local.into(), ip.src.into());
         let mut net = Output { ip: &mut self.ip, tx, now };
-        if net.transmit(&mut flow, outgoing(), head, quote.len(), [quote]).is_ok() {
+        if net.transmit(&mut flow, Outgoing::usual(PROTOCOL), head, quote.len(), [quote]).is_ok() {
             self.stats.icmp_errors_out += 1;
         }
     }

@@ -140,12 +140,9 @@ impl Stack {
         bytes[2..4].copy_from_slice(&sum.finish().to_be_bytes());
         head.append(bytes.len()).copy_from_slice(&bytes);
         let how = Outgoing {
-            protocol: icmpv6::PROTOCOL,
-            ecn: crate::ip::Ecn::NotEct,
             dont_fragment: true,
             hop_limit: Some(HOP_LIMIT),
-            csum_offset: None,
-            gso: None,
+            ..Outgoing::usual(icmpv6::PROTOCOL)
         };
         let mut flow = Flow::new(src.into(), dst.into());
         // One that finds no room is lost like any other packet.
