@@ -55,6 +55,18 @@ fn round_trip(c: &mut Criterion) {
     group.finish();
 }
 
+/// Connections whose state is cold when their turn comes.
+fn active_connections(c: &mut Criterion) {
+    let mut group = c.benchmark_group("tcp_stack/one_byte_round_trip_of_active_connections");
+    for active in [1, 1_000, 100_000] {
+        let mut pair = stack::Pair::beside(active);
+        group.bench_function(active.to_string(), |b| {
+            b.iter_custom(|n| pair.active_round_trips(n));
+        });
+    }
+    group.finish();
+}
+
 fn table() {
     let time = Duration::from_millis(10);
     let mut rows: Vec<(String, Vec<Figure<'_>>)> = Vec::new();
@@ -88,6 +100,7 @@ fn main() {
         match which.as_str() {
             "smoltcp" => peer::Pair::new(false).transfer(n),
             "checksums" => stack::Pair::new(true, false).transfer(n),
+            "active-1000" => stack::Pair::beside(1000).active_round_trips(n),
             "beside-100000" => stack::Pair::beside(100_000).transfer(n),
             _ => stack::Pair::new(false, false).transfer(n),
         };
@@ -101,6 +114,7 @@ fn main() {
     bulk(&mut criterion);
     beside_idle_connections(&mut criterion);
     round_trip(&mut criterion);
+    active_connections(&mut criterion);
     criterion.final_summary();
     if turns::whole() {
         table();

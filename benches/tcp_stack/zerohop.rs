@@ -17,6 +17,8 @@ use zerohop::{
 
 /// Connections to one port of the server: as many as the client may have ports for.
 const PORTS: usize = 15_000;
+/// Connections that are busy at once.
+const BATCH: usize = 32;
 
 struct End {
     stack: Stack,
@@ -70,6 +72,9 @@ pub struct Pair {
     server: ConnId,
     now: Instant,
     chunk: Slice,
+    /// Both ends of other connections, and whose turn it is.
+    others: Vec<(ConnId, ConnId)>,
+    turn: usize,
 }
 
 impl Pair {
@@ -87,14 +92,19 @@ impl Pair {
             let server = SocketAddr::from(([10, 0, 0, 2], 81 + (first / PORTS) as u16));
             let listener = pair.b.stack.tcp.listen(server, listen.clone()).unwrap();
             for batch in (first..idle.min(first + PORTS)).step_by(100) {
-                for _ in batch..idle.min(first + PORTS).min(batch + 100) {
-                    let End { stack, tx, .. } = &mut pair.a;
-                    stack.connect_tcp(pair.now, tx, server, None, &options).unwrap();
-                }
+                let clients: Vec<ConnId> = (batch..idle.min(first + PORTS).min(batch + 100))
+                    .map(|_| {
+                        let End { stack, tx, .. } = &mut pair.a;
+                        stack.connect_tcp(pair.now, tx, server, None, &options).unwrap()
+                    })
+                    .collect();
                 for _ in 0..3 {
                     pair.round();
                 }
-                while pair.b.stack.tcp.accept(listener).unwrap().is_some() {}
+                for client in clients {
+                    let server = pair.b.stack.tcp.accept(listener).unwrap();
+                    pair.others.push((client, server.expect("a connection")));
+                }
                 pair.drop_events();
             }
         }
@@ -139,7 +149,8 @@ impl Pair {
         }
         let server = server.expect("a connection");
         let chunk = Slice::from(vec![0x5a; 64 * SEGMENT]);
-        let mut pair = Pair { a, b, client, server, now, chunk };
+        let (others, turn) = (Vec::new(), 0);
+        let mut pair = Pair { a, b, client, server, now, chunk, others, turn };
         pair.transfer(10_000);
         for _ in 0..100 {
             pair.round_trip();
@@ -182,6 +193,43 @@ impl Pair {
             self.drop_events();
         }
         start.elapsed()
+    }
+
+    /// One byte there and back, `n` times, on other connections in turn.
+    pub fn active_round_trips(&mut self, n: u64) -> Duration {
+        let start = Clock::now();
+        let mut done = 0;
+        while done < n {
+            done += self.round_trips_of_others() as u64;
+        }
+        start.elapsed().mul_f64(n as f64 / done as f64)
+    }
+
+    /// One byte there and back on each of a few of the other connections, who take turns.
+    fn round_trips_of_others(&mut self) -> usize {
+        let batch = BATCH.min(self.others.len());
+        self.turn = if self.turn + batch > self.others.len() { 0 } else { self.turn };
+        let busy = self.turn..self.turn + batch;
+        self.turn += batch;
+        self.now += Duration::from_nanos(500 * batch as u64);
+        for &(client, _) in &self.others[busy.clone()] {
+            self.a.stack.tcp.write(client, &mut Slice::from_static(b"x")).unwrap();
+        }
+        self.a.poll(self.now);
+        carry(&mut self.a, &mut self.b);
+        self.b.receive(self.now);
+        for &(_, server) in &self.others[busy.clone()] {
+            let Ok(Read::Data(_)) = self.b.stack.tcp.read(server, 1) else { panic!("no byte") };
+            self.b.stack.tcp.write(server, &mut Slice::from_static(b"x")).unwrap();
+        }
+        self.b.poll(self.now);
+        carry(&mut self.b, &mut self.a);
+        self.a.receive(self.now);
+        for &(client, _) in &self.others[busy] {
+            let Ok(Read::Data(_)) = self.a.stack.tcp.read(client, 1) else { panic!("no answer") };
+        }
+        self.drop_events();
+        batch
     }
 
     fn drop_events(&mut self) {
