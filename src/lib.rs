@@ -16,6 +16,7 @@ mod membership;
 mod ndp;
 mod neighbor;
 pub mod net;
+mod prefetch;
 pub mod rt;
 pub mod service;
 mod slab;

@@ -1,5 +1,6 @@
-//! The state of one connection (the TCB of RFC 9293, section 3.3.1), laid out so that what every
-//! segment touches lies together at the front.
+//! The state of one connection (the TCB of RFC 9293, section 3.3.1), laid out so that what segments
+//! touch lies together at the front: first what one that is received in order does, then what one
+//! that is sent or acknowledged does.
 
 use super::{
     cc::{Controller, Window},
@@ -21,12 +22,14 @@ use super::{
 use crate::{
     Slice,
     ip::Flow,
+    prefetch::prefetch,
     time::Instant,
     wire::{
         checksum::Checksum,
         tcp::{PROTOCOL, SeqNum, Timestamps},
     },
 };
+use ::core::mem::offset_of;
 use alloc::{boxed::Box, sync::Arc};
 use shmring::pool::Charge;
 
@@ -36,15 +39,23 @@ pub(crate) const INITIAL_RECEIVE_BUFFER: u32 = 0xffff;
 const LEAST_RECEIVE_BUFFER: u32 = 4096;
 /// The send buffer before the congestion window asks for more.
 const INITIAL_SEND_BUFFER: usize = 256 << 10;
+const CACHE_LINE: usize = 64;
+/// Those at the front that segments touch.
+const HOT_LINES: usize = 12;
 
+#[repr(C)]
 pub(crate) struct Conn {
-    pub(crate) key: Key,
+    // What tells a segment that is expected (RFC 9293, 3.3.1: receive sequence variables).
     pub(crate) flow: Flow,
     pub(crate) local_port: u16,
     pub(crate) remote_port: u16,
-    pub(crate) state: State,
+    pub(crate) rcv_nxt: SeqNum,
+    /// The right window edge that was announced.
+    pub(crate) rcv_adv: SeqNum,
+    pub(crate) last_ack_sent: SeqNum,
+    pub(crate) ts_recent: u32,
 
-    // Send sequence variables (RFC 9293, 3.3.1).
+    // Send sequence variables.
     pub(crate) snd_una: SeqNum,
     pub(crate) snd_nxt: SeqNum,
     pub(crate) snd_wnd: u32,
@@ -53,19 +64,8 @@ pub(crate) struct Conn {
     pub(crate) max_snd_wnd: u32,
     /// Eff.snd.MSS: payload bytes of a full segment.
     pub(crate) mss: u32,
-
-    // Receive sequence variables.
-    pub(crate) rcv_nxt: SeqNum,
-    /// The right window edge that was announced.
-    pub(crate) rcv_adv: SeqNum,
-    pub(crate) last_ack_sent: SeqNum,
-    pub(crate) ts_recent: u32,
-    pub(crate) ts_recent_at: Instant,
-    /// Added to the clock for TSval.
-    pub(crate) ts_offset: u32,
-    /// Until then empty segments that are unacceptable get no ACK.
-    pub(crate) unacceptable_until: Instant,
-
+    pub(crate) fin_at: Option<SeqNum>,
+    pub(crate) state: State,
     pub(crate) snd_wscale: u8,
     pub(crate) rcv_wscale: u8,
     pub(crate) ts_ok: bool,
@@ -73,11 +73,6 @@ pub(crate) struct Conn {
     pub(crate) nodelay: bool,
     /// New data was sent in this turn: the probe timeout starts again.
     pub(crate) probe_moves: bool,
-    /// The window field that this turn's segments have.
-    pub(crate) turn_window: Option<u16>,
-    /// Sum of the pseudo-header without the length.
-    pub(crate) pseudo: Checksum,
-
     /// An ACK has to go out in this round.
     pub(crate) ack_now: bool,
     /// Full segments received since the last ACK was sent.
@@ -101,7 +96,6 @@ pub(crate) struct Conn {
     pub(crate) reset_queued: bool,
     /// Which end opened, for what a refused SYN means.
     pub(crate) active: bool,
-
     // ECN (RFC 3168, section 6.1).
     pub(crate) ecn_ok: bool,
     /// Echo congestion until CWR arrives.
@@ -110,51 +104,69 @@ pub(crate) struct Conn {
     pub(crate) ecn_cwr: bool,
     /// Answer the handshake with ECN.
     pub(crate) ecn_requested: bool,
-
-    pub(crate) send: SendQueue,
-    pub(crate) recv: RecvQueue,
-    pub(crate) board: Scoreboard,
-    pub(crate) window: Window,
-    pub(crate) rtt: Rtt,
-    pub(crate) delivery: Delivery,
-    pub(crate) timers: Timers,
-    pub(crate) recovery: Recovery,
-    pub(crate) controller: Controller,
-    /// Most bytes in flight in this round trip and in the one before.
-    pub(crate) round_flight: [u32; 2],
-    /// `delivered` at which the round trip ends.
-    pub(crate) round_end: u64,
-    /// When pacing allows the next segment.
-    pub(crate) pace_at: Instant,
-
-    pub(crate) rcv_buf: u32,
-    /// Buffers that the application holds.
-    pub(crate) lent: Option<Charge>,
-    /// Read by the application since `tune_at`.
-    pub(crate) tune_copied: u32,
-    pub(crate) tune_space: u32,
-    pub(crate) tune_at: Instant,
-    /// A duplicate to report (RFC 2883).
-    pub(crate) dsack: Option<(SeqNum, SeqNum)>,
-    pub(crate) fin_at: Option<SeqNum>,
     pub(crate) error: Option<Error>,
     pub(crate) soft_error: Option<Error>,
+    /// Sum of the pseudo-header without the length, folded.
+    pub(crate) pseudo: u16,
+
+    pub(crate) ts_recent_at: Instant,
+    pub(crate) recv: RecvQueue,
+    pub(crate) timers: Timers,
     /// What `Core::memory` was charged for this connection.
     pub(crate) charged: usize,
     /// The same of `Core::borrowed`.
     pub(crate) charged_borrowed: usize,
-
-    pub(crate) iss: SeqNum,
-    pub(crate) irs: SeqNum,
-    pub(crate) peer_mss: u16,
-    pub(crate) path_mtu: u16,
+    // Here ends what a segment in order touches.
+    pub(crate) send: SendQueue,
+    pub(crate) board: Scoreboard,
+    pub(crate) key: Key,
+    /// `delivered` at which the round trip ends.
+    pub(crate) round_end: u64,
+    pub(crate) delivery: Delivery,
+    /// Most bytes in flight in this round trip and in the one before.
+    pub(crate) round_flight: [u32; 2],
+    pub(crate) rtt: Rtt,
+    pub(crate) window: Window,
+    pub(crate) rcv_buf: u32,
     /// None as long as the path carries what the link does.
     pub(crate) search: Option<Box<Search>>,
-    pub(crate) listener: Option<Key>,
-    pub(crate) retransmits: u32,
+    /// Buffers that the application holds.
+    pub(crate) lent: Option<Charge>,
+    /// Read by the application since `tune_at`.
+    pub(crate) tune_at: Instant,
+    pub(crate) tune_copied: u32,
+    pub(crate) tune_space: u32,
+    /// A duplicate to report (RFC 2883).
+    pub(crate) dsack: Option<(SeqNum, SeqNum)>,
+    /// Added to the clock for TSval.
+    pub(crate) ts_offset: u32,
+    /// The window field that this turn's segments have.
+    pub(crate) turn_window: Option<u16>,
+    pub(crate) iss: SeqNum,
+    /// When pacing allows the next segment.
+    pub(crate) pace_at: Instant,
+    /// Until then empty segments that are unacceptable get no ACK.
+    pub(crate) unacceptable_until: Instant,
+    pub(crate) recovery: Recovery,
+    // Here ends what one that is sent touches, but for what `controller` begins with.
+    pub(crate) controller: Controller,
     /// Shared with the connections that have the same.
     pub(crate) options: Arc<Options>,
+    pub(crate) retransmits: u32,
+    pub(crate) irs: SeqNum,
+    pub(crate) listener: Option<Key>,
+    pub(crate) peer_mss: u16,
+    pub(crate) path_mtu: u16,
 }
+
+/// Whoever adds to what segments touch does it knowingly: on a cold connection each line costs them
+/// a wait for memory.
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(offset_of!(Conn, send) <= 5 * CACHE_LINE, "of a segment in order");
+    assert!(offset_of!(Conn, controller) + 8 <= HOT_LINES * CACHE_LINE, "of one that is sent");
+    assert!(size_of::<Conn>() <= 14 * CACHE_LINE);
+};
 
 impl Conn {
     /// A connection in CLOSED with its own numbers chosen.
@@ -200,7 +212,7 @@ impl Conn {
             nodelay: options.nodelay,
             probe_moves: false,
             turn_window: None,
-            pseudo: Checksum::pseudo_header(flow.local, flow.remote, PROTOCOL, 0),
+            pseudo: Checksum::pseudo_header(flow.local, flow.remote, PROTOCOL, 0).folded(),
             ack_now: false,
             unacked_segments: 0,
             in_output: false,
@@ -259,6 +271,12 @@ impl Conn {
         self.snd_nxt = iss;
         self.send = SendQueue::new(iss + 1);
         self.recovery = Recovery::new(iss);
+    }
+
+    /// Has the processor fetch what a segment touches.
+    #[inline]
+    pub(crate) fn fetch_ahead(&self) {
+        prefetch(self, HOT_LINES);
     }
 
     pub(crate) fn id(&self) -> ConnId {

@@ -14,7 +14,10 @@ use crate::{
     frame::Offloads,
     ip::{Ecn, Network, SendError},
     time::{Duration, Instant},
-    wire::tcp::{Flags, Header, SeqNum, TcpOptions},
+    wire::{
+        checksum::Checksum,
+        tcp::{Flags, Header, SeqNum, TcpOptions},
+    },
 };
 
 /// Payload of a super-segment, at most: with its headers it is still an IP packet.
@@ -618,7 +621,7 @@ impl Conn {
             header,
             ecn,
             gso_size: (len > self.mss).then_some(self.mss as u16),
-            pseudo: self.pseudo,
+            pseudo: Checksum::resumed(self.pseudo),
         };
         let timestamps = self.timestamps(cx);
         let payload = match len {

@@ -18,7 +18,7 @@ use crate::{
     frame::Chain,
     ip::{Incoming, Network},
     time::Instant,
-    wire::tcp::{Flags, Malformed, SeqNum},
+    wire::tcp::{Flags, Header, Malformed, SeqNum},
 };
 use ::core::net::IpAddr;
 use alloc::boxed::Box;
@@ -67,9 +67,24 @@ impl Tcp {
     pub fn receive<N: Network>(&mut self, net: &mut N, packet: &Incoming, segment: &mut Chain) {
         self.cx.now = net.now();
         self.cx.stats.segments_in += 1;
-        if !self.take_predicted(net, packet, segment) {
-            self.receive_in_full(net, packet, segment);
+        while !self.take_predicted(net, packet, segment) {
+            if !self.turns_to_another(packet, segment) {
+                self.receive_in_full(net, packet, segment);
+                return;
+            }
         }
+    }
+
+    /// Finds the connection of a segment that is not for that of the last one, if there is one that
+    /// may expect it.
+    #[inline(never)]
+    fn turns_to_another(&mut self, packet: &Incoming, segment: &Chain) -> bool {
+        let Ok(header) = Header::parse(segment.first()) else { return false };
+        let (local, remote) = (packet.local, packet.remote);
+        let (local_port, remote_port) = (header.dst_port, header.src_port);
+        let tuple = Tuple { local, remote, local_port, remote_port };
+        let last = self.last;
+        header.flags & !Flags::PSH == Flags::ACK && self.find(&tuple).is_some_and(|i| i != last)
     }
 
     #[inline(never)]
@@ -125,7 +140,13 @@ impl Tcp {
             return Some(self.last);
         }
         let conns = &mut self.conns;
-        let index = self.demux.find(tuple, |index| conns.at(index).is_some_and(|c| c.is(tuple)))?;
+        let is_it = |index| {
+            conns.peek(index).is_some_and(|conn| {
+                conn.fetch_ahead();
+                conn.is(tuple)
+            })
+        };
+        let index = self.demux.find(tuple, is_it)?;
         self.last = index;
         Some(index)
     }

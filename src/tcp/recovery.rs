@@ -42,25 +42,9 @@ pub(crate) enum Frto {
     Probing,
 }
 
+/// With what segments seldom touch at the front: of a connection it comes behind what they do.
+#[repr(C)]
 pub(crate) struct Recovery {
-    pub(crate) phase: Phase,
-    /// The phase ends when this is acknowledged (RecoveryPoint).
-    pub(crate) point: SeqNum,
-    pub(crate) rack: Rack,
-    pub(crate) frto: Frto,
-    /// End of the outstanding tail loss probe.
-    pub(crate) tlp_end: Option<SeqNum>,
-    /// The probe was a retransmission.
-    pub(crate) tlp_resent: bool,
-    /// A tail loss probe has to be sent.
-    pub(crate) tlp_due: bool,
-    /// A zero-window probe has to be sent.
-    pub(crate) window_probe: bool,
-    pub(crate) keepalive_probe: bool,
-    /// Duplicate ACKs in a row, without SACK.
-    pub(crate) dup_acks: u32,
-    /// Bytes that duplicate ACKs without SACK stand for.
-    pub(crate) reno_sacked: u32,
     prr_delivered: u32,
     pub(crate) prr_out: u32,
     recover_fs: u32,
@@ -70,9 +54,27 @@ pub(crate) struct Recovery {
     pub(crate) undo_resent: u32,
     /// What was sent again since the reduction lies from here on.
     pub(crate) undo_from: SeqNum,
-    undo_rounds: u8,
     /// TSval of the first retransmission that is in flight, or was since the reduction.
     pub(crate) resent_ts: Option<u32>,
+    /// The phase ends when this is acknowledged (RecoveryPoint).
+    pub(crate) point: SeqNum,
+    /// Duplicate ACKs in a row, without SACK.
+    pub(crate) dup_acks: u32,
+    undo_rounds: u8,
+    pub(crate) frto: Frto,
+    /// The probe was a retransmission.
+    pub(crate) tlp_resent: bool,
+    pub(crate) rack: Rack,
+    /// End of the outstanding tail loss probe.
+    pub(crate) tlp_end: Option<SeqNum>,
+    pub(crate) phase: Phase,
+    /// A tail loss probe has to be sent.
+    pub(crate) tlp_due: bool,
+    /// A zero-window probe has to be sent.
+    pub(crate) window_probe: bool,
+    pub(crate) keepalive_probe: bool,
+    /// Bytes that duplicate ACKs without SACK stand for.
+    pub(crate) reno_sacked: u32,
 }
 
 impl Recovery {

@@ -27,7 +27,7 @@ pub(crate) struct SendQueue {
     /// After the last byte written.
     end: SeqNum,
     /// The piece that was looked up last.
-    cursor: usize,
+    cursor: u32,
 }
 
 impl SendQueue {
@@ -113,15 +113,16 @@ impl SendQueue {
     /// end. Sequential look-ups take constant time, others a binary search.
     #[inline]
     pub(crate) fn range(&mut self, seq: SeqNum, len: usize) -> Range<'_> {
-        if !self.contains(self.cursor, seq) {
+        if !self.contains(self.cursor as usize, seq) {
             self.cursor += 1;
-            if !self.contains(self.cursor, seq) {
+            if !self.contains(self.cursor as usize, seq) {
                 let after = self.pieces.partition_point(|piece| piece.start <= seq);
-                self.cursor = after.saturating_sub(1);
+                self.cursor = after.saturating_sub(1) as u32;
             }
         }
-        let skip = self.pieces.get(self.cursor).map_or(0, |piece| (seq - piece.start) as usize);
-        Range { pieces: &self.pieces, index: self.cursor, skip, left: len }
+        let skip =
+            self.pieces.get(self.cursor as usize).map_or(0, |piece| (seq - piece.start) as usize);
+        Range { pieces: &self.pieces, index: self.cursor as usize, skip, left: len }
     }
 
     /// Where `len` bytes from `seq` on lie, if that is in the piece that was looked up last, or the
@@ -132,10 +133,10 @@ impl SendQueue {
         seq: SeqNum,
         len: u32,
     ) -> Option<(&Slice, core::ops::Range<usize>)> {
-        if !self.contains(self.cursor, seq) {
+        if !self.contains(self.cursor as usize, seq) {
             self.cursor += 1;
         }
-        let Piece { slice, start } = self.pieces.get(self.cursor)?;
+        let Piece { slice, start } = self.pieces.get(self.cursor as usize)?;
         let from = (seq - *start) as usize;
         let part = from..from + len as usize;
         (part.end <= slice.len()).then_some((slice, part))

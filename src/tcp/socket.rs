@@ -436,6 +436,9 @@ impl Tcp {
             }
         }
         while let Some(&index) = self.cx.output.front() {
+            if self.cx.output.len() > 1 {
+                self.fetch_next();
+            }
             let Some(conn) = self.conns.at(index) else {
                 self.cx.output.pop_front();
                 continue;
@@ -455,6 +458,14 @@ impl Tcp {
             } else {
                 conn.arm(&mut self.cx);
             }
+        }
+    }
+
+    /// Has what the next connection sends by fetched while the first one sends.
+    #[inline(never)]
+    fn fetch_next(&self) {
+        if let Some(next) = self.cx.output.get(1).and_then(|&next| self.conns.peek(next)) {
+            next.fetch_ahead();
         }
     }
 

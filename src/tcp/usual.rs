@@ -13,7 +13,10 @@ use super::{
 use crate::{
     frame::Offloads,
     ip::{Ecn, Network},
-    wire::tcp::{Flags, Header},
+    wire::{
+        checksum::Checksum,
+        tcp::{Flags, Header},
+    },
 };
 
 impl Conn {
@@ -42,7 +45,7 @@ impl Conn {
             window,
         };
         let ecn = if self.ecn_ok { Ecn::Ect0 } else { Ecn::NotEct };
-        let out = Out { header, ecn, gso_size: None, pseudo: self.pseudo };
+        let out = Out { header, ecn, gso_size: None, pseudo: Checksum::resumed(self.pseudo) };
         let timestamps = self.timestamps(cx);
         let payload = self.send.piece(seq, len)?;
         match emit::transmit_lean(net, &mut self.flow, &out, timestamps, payload) {

@@ -75,6 +75,16 @@ impl Checksum {
         u16::from_be(fold(self.sum))
     }
 
+    /// The sum so far in few bytes, of an even number of them.
+    pub(crate) fn folded(self) -> u16 {
+        fold(self.sum)
+    }
+
+    /// What [`Checksum::folded`] was made of.
+    pub(crate) const fn resumed(folded: u16) -> Checksum {
+        Checksum { sum: folded as u64, odd: false }
+    }
+
     /// The value for a header's checksum field; over data that includes a right one, it is 0.
     pub fn finish(self) -> u16 {
         !self.partial()
