@@ -202,12 +202,13 @@ fn guest(nets: &mut Nets, sides: &mut [Side], dice: &mut Dice, failed: &AtomicBo
         if sides.iter().all(|side| side.over && side.echoes.is_empty() && side.sent.is_empty()) {
             return;
         }
-        let keeps_buffers = dice.one_in(4);
+        // What is lent or sent late finds the thread asleep, or about to sleep.
+        let (lends_late, sends_late) = (dice.one_in(4), dice.one_in(3));
         let (mut news, mut kick) = (false, dice.one_in(200));
         for side in sides.iter_mut() {
             news |= side.take();
-            kick |= side.send();
-            kick |= !keeps_buffers && side.lend();
+            kick |= !sends_late && side.send();
+            kick |= !lends_late && side.lend();
         }
         if kick {
             nets.kick().write(1).unwrap();
@@ -216,20 +217,21 @@ fn guest(nets: &mut Nets, sides: &mut [Side], dice: &mut Dice, failed: &AtomicBo
             let side = dice.below(sides.len() as u64) as usize;
             sides[side].reset(nets);
         }
-        if news {
+        if news && !sends_late {
             continue;
         }
         // Nothing but a frame ends the longest of these while the thread has the rings.
         let patience = Duration::from_micros(dice.of(&[0, 30, 100, u64::MAX]));
         let started = Instant::now();
-        let mut lends = Duration::from_micros(dice.below(100));
+        let most = dice.of(&[12_000, 100_000]);
+        let mut late = Duration::from_nanos(dice.below(most));
         while sides.iter().all(Side::polled)
             && sides.iter_mut().all(|side| side.rx.refresh().unwrap() == 0)
             && started.elapsed() < patience
             && !failed.load(Ordering::Relaxed)
         {
-            if started.elapsed() > lends {
-                lends = Duration::MAX;
+            if started.elapsed() > late {
+                late = Duration::MAX;
                 if sides.iter_mut().fold(false, |kick, side| side.lend() | side.send() | kick) {
                     nets.kick().write(1).unwrap();
                 }
