@@ -142,11 +142,17 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     testbed::taps()?;
     results.environment = environment::describe(&before);
     let seconds = Duration::from_secs_f64(seconds);
-    turns(&mut results, &peers, &workloads, &programs, rounds, seconds);
+    // Whoever ends a long run keeps the rounds that were over.
+    let mut saved = Ok(());
+    turns(&mut results, &peers, &workloads, &programs, rounds, seconds, &mut |results| {
+        saved = save(results);
+    });
+    saved?;
     write(results)
 }
 
-/// Lets every peer run all workloads in turn, round after round, and adds what came out.
+/// Lets every peer run all workloads in turn, round after round, adds what came out, and calls
+/// `over` at the end of each.
 pub fn turns(
     results: &mut Results,
     peers: &[&'static Peer],
@@ -154,6 +160,7 @@ pub fn turns(
     programs: &Programs,
     rounds: u32,
     time: Duration,
+    over: &mut dyn FnMut(&mut Results),
 ) {
     let first = results.next_round();
     let bar = ProgressBar::new(u64::from(rounds) * (peers.len() * workloads.len()) as u64);
@@ -168,6 +175,7 @@ pub fn turns(
             let job = Job { peer, programs, workloads, bar: &bar };
             results.samples.extend(job.turn(round, time));
         }
+        over(results);
     }
     bar.finish_and_clear();
 }
@@ -194,17 +202,21 @@ fn writable() -> Result<(), String> {
         .map_err(|e| format!("{}: {e}", folder.display()))
 }
 
-fn write(mut results: Results) -> Result<(), String> {
-    results.targets = targets::judge(&results);
+fn save(results: &mut Results) -> Result<(), String> {
+    results.targets = targets::judge(results);
     let folder = folder();
     let failed = |e| format!("{}: {e}", folder.display());
     std::fs::create_dir_all(&folder).map_err(failed)?;
-    let json = serde_json::to_string_pretty(&results).map_err(|e| e.to_string())?;
+    let json = serde_json::to_string_pretty(results).map_err(|e| e.to_string())?;
     std::fs::write(folder.join("results.json"), json).map_err(failed)?;
-    std::fs::write(folder.join("index.html"), page::html(&results)).map_err(failed)?;
-    std::fs::write(folder.join("ratios.md"), page::markdown(&results)).map_err(failed)?;
+    std::fs::write(folder.join("index.html"), page::html(results)).map_err(failed)?;
+    std::fs::write(folder.join("ratios.md"), page::markdown(results)).map_err(failed)
+}
+
+fn write(mut results: Results) -> Result<(), String> {
+    save(&mut results)?;
     print!("{}", page::markdown(&results));
-    println!("\n{}", folder.join("index.html").display());
+    println!("\n{}", folder().join("index.html").display());
     Ok(())
 }
 

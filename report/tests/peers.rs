@@ -23,7 +23,7 @@ fn all_answer(peers: &[&str]) {
     let workloads: Vec<_> = names.iter().map(|name| workload::named(name).unwrap()).collect();
     let mut results = Results::default();
     let time = Duration::from_millis(50);
-    runner::turns(&mut results, &peers, &workloads, &programs, 1, time);
+    runner::turns(&mut results, &peers, &workloads, &programs, 1, time, &mut |_| ());
     for peer in &peers {
         for name in &names {
             let of = |s: &&report::results::Sample| s.peer == peer.name && s.workload == *name;

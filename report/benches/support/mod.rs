@@ -92,7 +92,7 @@ impl Lab {
         let mut results = Results::default();
         let time = Duration::from_millis(100);
         let all = chosen(workloads);
-        runner::turns(&mut results, &self.peers, &all, &self.programs, TURNS, time);
+        runner::turns(&mut results, &self.peers, &all, &self.programs, TURNS, time, &mut |_| ());
         println!(
             "\n{metric}: medians of {TURNS} turns (least - greatest), ratio to {HOST} in each"
         );
