@@ -2,8 +2,9 @@
 //!
 //! Frames are moved by one owner at a time. The vCPU's thread owns them at first: the guest hands
 //! over a batch by one exit, and sleeps in it. When exits get short and small, which is what a
-//! ping-pong looks like, a thread of its own takes over and polls, while the guest polls too: no
-//! exit is left. The guest's next sleep, or batches that grow, bring them back.
+//! ping-pong looks like, or a transfer to the guest comes, a thread of its own takes over and
+//! polls, while the guest polls too: no exit is left. The guest's next sleep, or batches that grow,
+//! bring them back.
 
 mod apart;
 mod linger;
@@ -83,7 +84,7 @@ impl Service {
 
     /// Takes them back, wherever the thread was.
     fn end_tenure(&mut self, now: Instant) {
-        self.sleeps.learn(Pace { time: now - self.tenure, frames: self.turns.received });
+        self.sleeps.learn(Pace { time: now - self.tenure, frames: self.turns.total });
         for nic in &mut self.nics {
             nic.disarm();
             nic.set_threaded(false);

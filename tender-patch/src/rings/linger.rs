@@ -15,8 +15,6 @@ struct Kind {
     most: Duration,
 }
 
-/// Bytes of a transfer's frames on average, at least.
-const LARGE: usize = 8192;
 /// A transfer: a peer makes a frame of 64 KiB in about 10 us. With more of them the guest would
 /// have to lend more large buffers than a cache holds.
 const BULK: Kind =
@@ -48,7 +46,7 @@ impl Linger {
     /// Whether more is worth waiting for, with what has come so far, while `left` is left of the
     /// guest's own wait.
     pub(super) fn goes_on(&mut self, received: Moved, now: Instant, left: Duration) -> bool {
-        let Moved { frames, bytes } = received;
+        let frames = received.frames;
         if frames > self.seen {
             if self.seen == 0 {
                 self.first = now;
@@ -56,7 +54,7 @@ impl Linger {
             self.seen = frames;
             self.last = now;
         }
-        let kind = if bytes >= frames * LARGE { BULK } else { MESSAGES };
+        let kind = if received.is_transfer() { BULK } else { MESSAGES };
         kind.frames.contains(&frames)
             && now - self.last < kind.gap
             && now - self.first < kind.most

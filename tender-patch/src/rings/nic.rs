@@ -26,6 +26,16 @@ pub(super) struct Moved {
     pub(super) bytes: usize,
 }
 
+/// Bytes of a transfer's frames on average, at least.
+const LARGE: usize = 8192;
+
+impl Moved {
+    /// Whether these frames belong to a transfer.
+    pub(super) fn is_transfer(self) -> bool {
+        self.frames > 0 && self.bytes >= self.frames * LARGE
+    }
+}
+
 /// A tap and its rings.
 pub(super) struct Nic {
     pub(super) handle: u64,

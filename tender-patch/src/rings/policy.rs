@@ -1,15 +1,19 @@
 //! Who serves the rings: the vCPU's thread, or one of its own.
 //!
 //! An exit costs as much as moving ten small frames, so a thread that moves them meanwhile wins as
-//! long as few come at a time; more of them pay for the exit, and transfers want one copy after
-//! the other on one processor.
+//! long as few come at a time; more of them pay for the exit, and transfers from the guest want
+//! one copy after the other on one processor. Those to the guest are copied by the thread while
+//! the guest acknowledges what came before.
 #![forbid(unsafe_code)]
 
 use super::nic::Moved;
 use std::time::{Duration, Instant};
 
-/// A sleep shorter than this speaks for the thread, if few frames came and went in it.
+/// A sleep shorter than this speaks for the thread, if few frames came and went in it, or a
+/// transfer came.
 const SHORT: Duration = Duration::from_micros(150);
+/// The same for one in which a transfer's frames were waited for.
+const SHORT_TRANSFER: Duration = Duration::from_micros(400);
 /// That many in a row hand the rings to it, at least and at most.
 const STREAK: (u32, u32) = (4, 256);
 /// Frames received and bytes moved in one sleep that are few.
@@ -32,6 +36,11 @@ impl Pace {
         let cross = |time: Duration, frames: usize| time.as_nanos() * frames as u128;
         cross(self.time, other.frames) < cross(other.time, self.frames)
     }
+}
+
+/// Whether this is a transfer to the guest, of which nothing but acknowledgements come back.
+fn is_inbound(sent: Moved, received: Moved) -> bool {
+    received.is_transfer() && sent.bytes * 16 <= received.bytes
 }
 
 /// What the guest's sleeps speak for.
@@ -57,9 +66,11 @@ impl Sleeps {
         start: Instant,
         end: Instant,
     ) -> bool {
-        let light = received.frames <= FEW && sent.bytes + received.bytes <= LIGHT;
+        let few = received.frames <= FEW && sent.bytes + received.bytes <= LIGHT;
+        let inbound = is_inbound(sent, received);
+        let short = if inbound { SHORT_TRANSFER } else { SHORT };
         let idle = sent.frames + received.frames == 0;
-        if end - start >= SHORT || !light || idle {
+        if end - start >= short || !(few || inbound) || idle {
             self.streak = 0;
             return false;
         }
@@ -88,32 +99,35 @@ impl Sleeps {
 /// sixteenths.
 #[derive(Default)]
 pub(super) struct Turns {
-    turn: Moved,
+    sent: Moved,
+    received: Moved,
     frames: usize,
-    bytes: usize,
+    /// Frames received and bytes moved, but for those of transfers to the guest.
+    messages: Moved,
     /// Frames received in all.
-    pub(super) received: usize,
+    pub(super) total: usize,
 }
 
 impl Turns {
     /// Whether the vCPU's thread should take over, after a round.
     pub(super) fn add(&mut self, sent: Moved, received: Moved) -> bool {
-        self.received += received.frames;
-        self.turn.frames += received.frames;
-        self.turn.bytes += received.bytes + sent.bytes;
+        self.total += received.frames;
+        self.sent += sent;
+        self.received += received;
         if sent.frames > 0 {
-            let turn = std::mem::take(&mut self.turn);
-            self.frames += turn.frames;
-            self.frames -= self.frames / 16;
-            self.bytes += turn.bytes;
-            self.bytes -= self.bytes / 16;
+            let (sent, received) =
+                (std::mem::take(&mut self.sent), std::mem::take(&mut self.received));
+            self.frames += received.frames;
+            if !is_inbound(sent, received) {
+                self.messages.frames += received.frames;
+                self.messages.bytes += received.bytes + sent.bytes;
+            }
+            let averages = [&mut self.frames, &mut self.messages.frames, &mut self.messages.bytes];
+            averages.into_iter().for_each(|sum| *sum -= *sum / 16);
         }
-        // While nothing is answered no average tells.
-        self.frames > MANY * 16 || self.bytes > LIGHT * 16 || self.turn.bytes > LIGHT * 16
+        self.messages.frames > MANY * 16 || self.messages.bytes > LIGHT * 16
     }
-}
 
-impl Turns {
     /// Whether several frames come at a time. Their sender then has more to do than this thread,
     /// and should not wait for it; a single one's had better find it awake.
     pub(super) fn are_full(&self) -> bool {
@@ -153,6 +167,8 @@ mod tests {
         assert_eq!(sleeps(small(9), small(9), 60), Some(STREAK.0));
         assert_eq!(sleeps(small(32), small(32), 100), None);
         assert_eq!(sleeps(large(2), small(1), 30), None);
+        assert_eq!(sleeps(small(1), large(20), 200), Some(STREAK.0), "a transfer to the guest");
+        assert_eq!(sleeps(large(1), large(1), 30), None);
         assert_eq!(sleeps(small(1), small(1), 1000), None);
         assert_eq!(sleeps(small(0), small(0), 10), None);
     }
@@ -202,7 +218,8 @@ mod tests {
         assert!(!rounds(small(16), small(20)));
         assert!(rounds(small(1), small(40)));
         assert!(rounds(large(2), small(2)));
-        assert!(rounds(small(0), large(2)));
+        assert!(!rounds(small(1), large(20)), "a transfer to the guest");
+        assert!(!rounds(small(0), large(2)));
     }
 
     #[test]
