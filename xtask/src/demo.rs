@@ -140,6 +140,7 @@ fn report(stats: &Value) {
     for (name, value) in rows {
         println!("{name:<34}{:>14}", value.as_str().map_or_else(|| value.to_string(), Into::into));
     }
+    println!("(copied: payloads of up to 128 bytes, which go behind their headers)");
     println!("exits by reason: {}", stats["exits_by_reason"]);
 }
 
