@@ -25,8 +25,8 @@ Options:
                                 own (thread), or whichever suits the load (auto)
       --offloads=all|none|LIST  What the host does for a guest with rings, as far as it can: of
                                 tx-csum, rx-csum, tso, uso, rx-gso (default all); each brings what
-                                it needs. This, all but none, and --service are refused where
-                                no rings are: with --io=hypercall, or an image that knows none
+                                it needs. With --io=hypercall, and for an image that knows no
+                                rings, --service and any offloads but none are refused
       --stats=FILE              Write statistics as JSON at exit and on SIGUSR1
       --pcap:NAME=FILE          Capture the frames of network NAME in FILE, for tshark
       --mac-filter=on|off       Drop frames that the guest sends from another hardware address

@@ -104,7 +104,7 @@ pub(super) struct Turns {
     frames: usize,
     /// Frames received and bytes moved, but for those of transfers to the guest.
     messages: Moved,
-    /// Frames received in all.
+    /// Frames received in all this tenure.
     pub(super) total: usize,
 }
 
@@ -148,7 +148,7 @@ mod tests {
     }
 
     /// Sleeps one after the other, each `micros` long and as long after the one before; the first
-    /// of twenty that hands over.
+    /// that hands over.
     fn hand_over(sleeps: &mut Sleeps, sent: Moved, received: Moved, micros: u64) -> Option<u32> {
         let time = Duration::from_micros(micros);
         let mut now = Instant::now();
