@@ -5,7 +5,7 @@ use crate::memory::Memory;
 use shmring::tender::Span;
 use std::{
     fs::File,
-    io::{self, BufWriter, Write},
+    io::Write,
     path::Path,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -14,25 +14,28 @@ const MAGIC: u32 = 0xa1b2_3c4d;
 const SNAPSHOT: u32 = 0x4_0000;
 const ETHERNET: u32 = 1;
 
+/// Bytes of what stands before each frame.
+const HEADER: usize = 16;
+
 /// A file that is being written. The first error ends the capture, not the service.
+///
+/// A frame is in the file before anybody has it: whenever the tender ends, none is missing.
 #[derive(Debug)]
 pub(crate) struct Capture {
-    file: Option<BufWriter<File>>,
-    frame: Vec<u8>,
+    file: Option<File>,
+    record: Vec<u8>,
 }
 
 impl Capture {
     /// Starts a capture in a new file at `path`, or over an old one.
     pub(crate) fn create(path: &Path) -> Result<Capture, String> {
-        let file = File::create(path).and_then(|file| {
-            let mut file = BufWriter::with_capacity(1 << 17, file);
-            let words = [MAGIC, 4 << 16 | 2, 0, 0, SNAPSHOT, ETHERNET];
-            words.iter().try_for_each(|word| file.write_all(&word.to_le_bytes()))?;
-            file.flush()?;
+        let words = [MAGIC, 4 << 16 | 2, 0, 0, SNAPSHOT, ETHERNET];
+        let file = File::create(path).and_then(|mut file| {
+            file.write_all(&words.map(u32::to_le_bytes).concat())?;
             Ok(file)
         });
         match file {
-            Ok(file) => Ok(Capture { file: Some(file), frame: Vec::new() }),
+            Ok(file) => Ok(Capture { file: Some(file), record: Vec::new() }),
             Err(e) => Err(format!("could not write the capture {}: {e}", path.display())),
         }
     }
@@ -44,29 +47,20 @@ impl Capture {
         spans: impl IntoIterator<Item = Span>,
         len: usize,
     ) {
-        self.frame.clear();
-        for span in spans {
-            let (at, part) = (self.frame.len(), (span.len as usize).min(len - self.frame.len()));
-            self.frame.resize(at + part, 0);
-            memory.read(span.address, &mut self.frame[at..]);
-        }
-        self.write(|file, frame| {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            let len = frame.len() as u32;
-            let words = [now.as_secs() as u32, now.subsec_nanos(), len, len];
-            words.iter().try_for_each(|word| file.write_all(&word.to_le_bytes()))?;
-            file.write_all(frame)
-        });
-    }
-
-    /// Hands what was captured to the kernel.
-    pub(crate) fn flush(&mut self) {
-        self.write(|file, _| file.flush());
-    }
-
-    fn write(&mut self, work: impl FnOnce(&mut BufWriter<File>, &[u8]) -> io::Result<()>) {
         let Some(file) = &mut self.file else { return };
-        if let Err(e) = work(file, &self.frame) {
+        self.record.clear();
+        self.record.resize(HEADER, 0);
+        for span in spans {
+            let at = self.record.len();
+            let part = (span.len as usize).min(HEADER + len - at);
+            self.record.resize(at + part, 0);
+            memory.read(span.address, &mut self.record[at..]);
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let len = (self.record.len() - HEADER) as u32;
+        let words = [now.as_secs() as u32, now.subsec_nanos(), len, len];
+        self.record[..HEADER].copy_from_slice(&words.map(u32::to_le_bytes).concat());
+        if let Err(e) = file.write_all(&self.record) {
             log::error!("the capture ends here: {e}");
             self.file = None;
         }

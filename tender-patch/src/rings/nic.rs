@@ -257,7 +257,6 @@ impl Nic {
             counters.tx_frames.add(count as u64);
             counters.tx_bytes.add(bytes as u64);
             counters.tx_batches.add(1);
-            self.flush();
         }
         if let Err(violation) = result {
             self.broken(shared, violation);
@@ -325,7 +324,6 @@ impl Nic {
             counters.rx_bytes.add(bytes as u64);
             counters.rx_buffers.add(taken as u64);
             counters.rx_batches.add(1);
-            self.flush();
         }
         if let Some(error) = unread {
             self.unreadable(&error);
@@ -334,12 +332,6 @@ impl Nic {
             self.broken(shared, violation);
         }
         Moved { frames: count, bytes }
-    }
-
-    fn flush(&mut self) {
-        if let Some(capture) = &mut self.capture {
-            capture.flush();
-        }
     }
 
     /// The device's bit when the guest has frames to take, or has lost its rings.
@@ -393,12 +385,11 @@ impl Nic {
         if vectors.frame(&shared.memory, &mut head, &[frame]).is_err() {
             return false;
         }
-        // SAFETY: the headers live here, and the frame is guest memory.
-        let sent = unsafe { sys::writev(&self.tap, vectors.as_slice()) }.is_ok();
         if let Some(capture) = &mut self.capture {
             capture.add(&shared.memory, [frame], frame.len as usize);
-            capture.flush();
         }
+        // SAFETY: the headers live here, and the frame is guest memory.
+        let sent = unsafe { sys::writev(&self.tap, vectors.as_slice()) }.is_ok();
         if sent {
             counters.tx_frames.add(1);
             counters.tx_bytes.add(frame.len.into());
@@ -429,7 +420,6 @@ impl Nic {
         let len = len.saturating_sub(head).min(buffer.len as usize);
         if let Some(capture) = &mut self.capture {
             capture.add(&shared.memory, [buffer], len);
-            capture.flush();
         }
         let counters = &shared.stats.counters;
         counters.rx_frames.add(1);
